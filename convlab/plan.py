@@ -1,0 +1,214 @@
+"""Plan: a problem bound to an algorithm, with its prepared weights and its workspace; call it with data.
+
+Everything that depends only on the problem and the weights is done once, here. A call checks its array,
+allocates nothing but the result, and runs the algorithm.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import select
+from .algorithm import ArraySpec, Context
+from .errors import DTypeError, ProblemError
+from .geometry import integer
+from .problem import ConvProblem
+from .select import Candidate
+
+# Scratch arrays start on a cache line of their own, as vector loads like it.
+_CACHE_LINE = 64
+
+
+def resolve_threads(threads: int | None) -> int:
+    """The number of threads asked for; by default, the processors this process may use.
+
+    NUMBA_NUM_THREADS, which caps Numba's pool, caps the default too.
+    """
+    if threads is not None:
+        return integer("threads", threads, 1)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, int(os.environ.get("NUMBA_NUM_THREADS", usable)))
+
+
+def operand(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """`value` as an array that kernels can read in place: native, aligned, of the problem's dtype and shape.
+
+    Any strides are kept; anything else that does not fit costs one copy. A cast that could lose is refused.
+    """
+    array = np.asarray(value)
+    if array.shape != shape:
+        raise ProblemError(f"{name} has shape {array.shape}; it must be {shape}")
+    if array.dtype != dtype:
+        if not np.can_cast(array.dtype, dtype, "safe"):
+            raise DTypeError(f"{name} is {array.dtype}, which does not cast safely to this convolution's {dtype}")
+        return array.astype(dtype)
+    if not array.dtype.isnative or not _readable(array):
+        return array.astype(dtype, order="C")
+    return array
+
+
+def _readable(array: np.ndarray) -> bool:
+    return array.flags.aligned and all(stride % array.itemsize == 0 for stride in array.strides)
+
+
+def allocate(spec: ArraySpec, threads: int) -> np.ndarray:
+    """An uninitialised array for a spec, on a cache line; a leading axis of threads where it is per thread."""
+    shape = (threads, *spec.shape) if spec.per_thread else spec.shape
+    raw = np.empty(spec.nbytes(threads) + _CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % _CACHE_LINE
+    return raw[start : start + spec.nbytes(threads)].view(spec.dtype).reshape(shape)
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: Mapping[str, Any]) -> np.ndarray:
+    """`out` if it is a writeable array of exactly this shape and dtype that overlaps no input."""
+    if not isinstance(out, np.ndarray):
+        raise ProblemError(f"out must be a NumPy array, not {type(out).__name__}")
+    if out.shape != shape:
+        raise ProblemError(f"out has shape {out.shape}; it must be {shape}")
+    if out.dtype != dtype:
+        raise DTypeError(f"out has dtype {out.dtype}; it must be {dtype}")
+    if not out.flags.writeable:
+        raise ProblemError("out is read-only; it must be writeable")
+    for name, array in inputs.items():
+        if isinstance(array, np.ndarray) and np.may_share_memory(out, array) and _overlap(out, array):
+            raise ProblemError(f"out overlaps {name} in memory; give it memory of its own")
+    return out
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=10**6)  # type: ignore[arg-type]  # the stub knows only the two special values
+    except np.exceptions.TooHardError:  # undecided within reason: refuse, rather than compute a wrong answer
+        return True
+
+
+class Plan:
+    """A convolution ready to run: `plan(x)` gives the result.
+
+    Built by `convlab.plan`. Holds a copy of the weights and the bias and owns its workspace; a lock admits
+    one call at a time, and separate Plans run side by side.
+    """
+
+    def __init__(
+        self,
+        problem: ConvProblem,
+        candidate: Candidate,
+        weight: Any = None,
+        bias: Any = None,
+        *,
+        threads: int | None = None,
+        unbatched: bool = False,
+        candidates: list[Candidate] | None = None,
+    ) -> None:
+        self.problem = problem
+        self.workspace_bytes = candidate.workspace_bytes
+        self.prepared_bytes = candidate.prepared_bytes
+        self._candidates = [candidate] if candidates is None else candidates
+        self._algorithm = candidate.algorithm
+        self._ctx = Context(threads=resolve_threads(threads))
+        self._unbatched = unbatched
+        self._lock = threading.Lock()
+        self._bias = None
+        if problem.has_bias:
+            self._bias = np.array(bias_operand(bias, problem))
+        self._state = None
+        if problem.direction != "backward_weights":
+            self._state = self._algorithm.prepare(
+                problem, operand("w", weight, problem.w_shape, problem.dtype), self._ctx
+            )
+        specs = self._algorithm.workspace(problem, self._ctx)
+        self._workspace = {name: allocate(spec, self._ctx.threads) for name, spec in specs.items()}
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the algorithm that runs."""
+        return self._algorithm.name
+
+    @property
+    def threads(self) -> int:
+        """Threads that a call uses."""
+        return self._ctx.threads
+
+    def __call__(self, x: Any, out: np.ndarray | None = None, stream: Any = None) -> np.ndarray:
+        """The convolution of x, of the plan's shape and dtype; into `out` where it is given.
+
+        A plan of backward_data takes grad_output as x; one of backward_weights a pair (x, grad_output).
+        Raises ProblemError or DTypeError where an array does not fit the plan.
+        """
+        problem = self.problem
+        if problem.direction == "backward_weights":
+            operands: tuple[Any, ...] = (
+                self._input("x", x[0], problem.x_shape),
+                self._input("grad_output", x[1], problem.y_shape),
+            )
+        else:
+            shape = problem.x_shape if problem.direction == "forward" else problem.y_shape
+            operands = (self._input("x", x, shape), self._bias)
+        shape = problem.result_shape
+        unbatched = self._unbatched and problem.direction != "backward_weights"
+        if out is None:
+            result = np.empty(shape, problem.dtype)
+        else:
+            given = {"x": operands[0], "grad_output": operands[1]}
+            result = check_out(out, shape[1:] if unbatched else shape, problem.dtype, given)
+            result = result[None] if unbatched else result
+        target = result if _readable(result) else np.empty(shape, problem.dtype)
+        if result.size:
+            with self._lock:
+                self._algorithm.run(problem, operands, self._state, self._workspace, target, self._ctx)
+        if target is not result:
+            result[...] = target
+        if out is not None:
+            return out
+        return result[0] if unbatched else result
+
+    def explain(self) -> str:
+        """Why this algorithm: every candidate with its estimate, memory and reason, as text of 80 columns."""
+        from .explain import explanation
+
+        return explanation(self.problem, self._candidates, self.algorithm)
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.algorithm}: {self.problem}>"
+
+    def _input(self, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+        if self._unbatched:
+            return operand(name, value, shape[1:], self.problem.dtype)[None]
+        return operand(name, value, shape, self.problem.dtype)
+
+
+def bias_operand(bias: Any, problem: ConvProblem) -> np.ndarray:
+    """The bias as one contiguous value a channel of the result, cast to the problem's dtype."""
+    array = np.asarray(bias)
+    if array.shape != problem.bias_shape:
+        raise ProblemError(f"bias has shape {array.shape}; it must be {problem.bias_shape}")
+    if array.dtype.kind not in "fiuc" or (array.dtype.kind == "c" and problem.dtype.kind != "c"):
+        raise DTypeError(f"bias is {array.dtype}, which has no meaning in a {problem.dtype} convolution")
+    return np.ascontiguousarray(array, problem.dtype)
+
+
+def make_plan(
+    problem: ConvProblem,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    algorithm: str = "auto",
+    backend: str = "cpu",
+    accuracy: str = "normwise",
+    workspace_limit: int | str | None = None,
+    threads: int | None = None,
+    unbatched: bool = False,
+) -> Plan:
+    """Choose an algorithm for the problem ("auto"), or take the one named, and bind it."""
+    workers = resolve_threads(threads)
+    limits: dict[str, Any] = {"accuracy": accuracy, "workspace_limit": workspace_limit, "threads": workers}
+    candidates = None
+    if algorithm == "auto":
+        candidates = select.rank(problem, backend, **limits)
+        candidate = select.pick(candidates, problem)
+    else:
+        candidate = select.named(algorithm, problem, backend, **limits)
+    return Plan(problem, candidate, weight, bias, threads=workers, unbatched=unbatched, candidates=candidates)
