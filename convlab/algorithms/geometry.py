@@ -1,0 +1,107 @@
+"""A problem in the terms of the CPU kernels: tables of taps, extents, tensors, packed weights.
+
+What direct and im2col share, forward and backward_data alike: backward_data is a forward pass from y to x for every
+phase of the stride, with the weights' channels and filters exchanged.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..kernels import taps as tap_tables
+from ..kernels.cpu import weights
+from ..kernels.cpu.epilogue import activation_code
+from ..kernels.cpu.extent import Extent
+from ..kernels.cpu.simd import VECTOR_BYTES
+from ..kernels.cpu.tensor import Tensor, storage, tensor, zero
+from ..kernels.taps import Sweep
+from ..problem import ConvProblem
+from .launch import launch
+
+
+class Pass(NamedTuple):
+    """One sweep over outputs: its geometry and its weights in panels."""
+
+    sweep: Sweep
+    panels: np.ndarray
+
+
+def parts(problem: ConvProblem) -> int:
+    """Real numbers in an element."""
+    return 2 if problem.dtype.kind == "c" else 1
+
+
+def extent(problem: ConvProblem) -> Extent:
+    """Channels read and written a group; backward_data reads the filters and writes the channels."""
+    channels, filters = problem.in_channels // problem.groups, problem.out_channels // problem.groups
+    if problem.direction == "backward_data":
+        channels, filters = filters, channels
+    return Extent(problem.batch, problem.groups, channels, filters, parts(problem))
+
+
+@functools.lru_cache(maxsize=32)  # backward_weights has no prepared state that could keep its tables
+def sweeps(problem: ConvProblem) -> tuple[Sweep, ...]:
+    """The sweeps over outputs that a problem takes: one, or for backward_data one a phase of the stride."""
+    axes = []
+    for axis in range(problem.ndim):
+        size, out, kernel = problem.in_size[axis], problem.out_size[axis], problem.kernel[axis]
+        stride, dilation, lo = problem.stride[axis], problem.dilation[axis], problem.padding[axis][0]
+        if problem.direction == "backward_data":
+            axes.append(tap_tables.backward_axes(size, out, kernel, stride, dilation, lo))
+        else:
+            axes.append([tap_tables.forward_axis(out, size, kernel, stride, dilation, lo, problem.padding_mode)])
+    return tuple(tap_tables.sweeps(axes, problem.kernel))
+
+
+def pack(problem: ConvProblem, weight: np.ndarray, wide: int, narrow: int, threads: int) -> list[Pass]:
+    """The weights in panels, sweep by sweep; wide and narrow are the kernel's blocks of lanes."""
+    flat = storage(np.ascontiguousarray(weight).reshape(-1))
+    kernel, depth = int(np.prod(problem.kernel)), problem.in_channels // problem.groups
+    strides = depth * kernel, kernel  # of filters and of channels
+    lane, channel = strides if problem.direction == "forward" else strides[::-1]
+    _, groups, channels, filters, real = extent(problem)
+    group = problem.out_channels // problem.groups * depth * kernel
+    passes = []
+    for sweep in sweeps(problem):
+        panels = weights.empty_panels(groups * filters, channels * len(sweep.weights) * real, problem.dtype)
+        launch(
+            weights.pack, flat, groups, filters, channels, real, group, lane, channel, sweep.weights, wide, narrow,
+            panels, threads=threads,
+        )  # fmt: skip
+        passes.append(Pass(sweep, panels))
+    return passes
+
+
+def image_tensor(problem: ConvProblem, array: np.ndarray) -> Tensor:
+    """The Tensor of images in the problem's layout."""
+    return tensor(array, problem.layout == "channels_last")
+
+
+def outputs_of(sweep: Sweep, out: np.ndarray, problem: ConvProblem) -> Tensor:
+    """The Tensor of those elements of `out` that a sweep writes."""
+    missing = 3 - problem.ndim
+    steps = tuple(slice(f, None, s) for f, s in zip(sweep.first[missing:], sweep.step[missing:], strict=True))
+    before = 1 if problem.layout == "channels_last" else 2
+    return image_tensor(problem, out[(slice(None),) * before + steps])
+
+
+def epilogue(problem: ConvProblem, bias: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """The bias as kernels take it (empty for none), and the activation's code."""
+    values = np.empty(0, problem.dtype) if bias is None else bias
+    return storage(values), activation_code(problem.activation, problem.dtype.kind)
+
+
+def example(problem: ConvProblem) -> Any:
+    """A zero of the accumulator's type, from which kernels take the type they compute in."""
+    return zero(problem.dtype)
+
+
+def lanes(problem: ConvProblem) -> int:
+    """Accumulators in a vector register."""
+    return VECTOR_BYTES // example(problem).itemsize
+
+
+def kernel_tensor(weight: np.ndarray) -> Tensor:
+    """The Tensor of weights (K, C/groups, *kernel), K and C as images and channels."""
+    return tensor(weight)

@@ -1,0 +1,63 @@
+"""`jit`: the one decorator of every CPU kernel, with its compile options and its cache.
+
+Compiled kernels are kept on disk, under NUMBA_CACHE_DIR or the user's cache directory, stamped with a hash
+of every file of convlab.kernels: Numba's own stamp covers one file, and a kernel inlines its neighbours.
+Where no directory can be written they live in memory only.
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numba
+import platformdirs
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserWideCacheLocator
+
+# nogil: plans run side by side in Python threads. The numpy error model divides without a branch.
+# fastmath only allows a multiply and an add to fuse: NaN, infinities, signs and order stay as written.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+
+@functools.cache
+def source_stamp() -> str:
+    """A hash of all kernel sources: any edit or upgrade gives another."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class _Locator(UserWideCacheLocator):
+    """Where a kernel is kept, and what makes it stale."""
+
+    def __init__(self, py_func: Any, py_file: str) -> None:
+        super().__init__(py_func, py_file)
+        base = numba.config.CACHE_DIR or platformdirs.user_cache_dir("convlab", appauthor=False)
+        self._cache_path = os.path.join(base, self.get_suitable_cache_subpath(py_file))
+
+    def get_source_stamp(self) -> Any:
+        # The file itself as well: a plugin's kernels may use this decorator too.
+        return source_stamp(), super().get_source_stamp()
+
+
+class _CacheImpl(CompileResultCacheImpl):
+    _locator_classes: ClassVar = [_Locator]
+
+
+class _KernelCache(FunctionCache):
+    _impl_class = _CacheImpl
+
+
+def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False, inline: bool = False) -> Any:
+    """Compile a kernel with convlab's options; `parallel` for a driver, `inline` for a piece of one."""
+    if function is None:
+        return functools.partial(jit, parallel=parallel, inline=inline)
+    dispatcher = numba.njit(parallel=parallel, forceinline=inline, **OPTIONS)(function)
+    try:
+        dispatcher._cache = _KernelCache(function)
+    except RuntimeError:  # numba: "no locator available", no directory can be written
+        return dispatcher
+    return dispatcher

@@ -1,0 +1,1 @@
+"""CPU kernels: Numba functions on arrays, usable from Python and from a user's own @njit functions."""

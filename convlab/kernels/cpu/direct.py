@@ -1,0 +1,135 @@
+"""Direct convolution: sums in registers, the input read where it lies, no workspace.
+
+A register tile is ROWS outputs × a block of lanes (out-channels). At every tap and channel it takes one vector
+row of the weights' panel and the one input element each of its outputs reads: an outer product. Which element that
+is, a table says (kernels.taps), so stride, dilation, padding and layout do not matter to the inner loop. A
+padding zero is the address of a zero with step 0: it is multiplied like any other element.
+
+Outputs are counted in row-major order through all images and cut into tiles regardless of rows, so that no image
+divides badly.
+"""
+
+from typing import Any
+
+from ..compile import jit
+from . import simd, tile
+from .epilogue import finish, write
+from .extent import locate
+from .parallel import split
+from .tile import ROWS, TILE, VECTORS
+from .weights import block, blocks
+
+
+@jit
+def accumulate(
+    total: Any, x: Any, base: int, taps: Any, image: Any, depth: Any, row: Any, column: Any, channels: int, parts: int,
+    panels: Any, panel: int, panel_step: int,
+) -> Any:  # fmt: skip
+    """total plus the sums over all taps, parts and channels, for the outputs at image, depth, row, column.
+
+    base: byte address of the group's first channel of x; panel: that of the block's first row in panels.
+    """
+    simd.outlined()
+    rows, steps, moves = simd.stack(1, ROWS), simd.stack(1, ROWS), simd.stack(1, ROWS)
+    nothing = simd.stack(x.data, 1)
+    nothing[0] = 0
+    padding, item = simd.address(nothing), x.data.itemsize
+    # Local names: each look into a tuple of arrays in a loop would count references.
+    source, planes, lines, points = x.data, taps.d, taps.h, taps.w
+    channel_step = x.channel
+    for i in range(planes.shape[1]):
+        for j in range(lines.shape[1]):
+            for r in range(ROWS):
+                a, b = planes[depth[r], i], lines[row[r], j]
+                steps[r] = -1 if (a | b) < 0 else base + image[r] * x.image + a * x.plane + b * x.row
+            for k in range(points.shape[1]):
+                outside = 0
+                for r in range(ROWS):
+                    c = points[column[r], k]
+                    inside = (steps[r] | c) >= 0
+                    rows[r] = steps[r] + c * x.column if inside else padding
+                    outside += not inside
+                for part in range(parts):
+                    position = tile.addresses(rows, 0, ROWS)
+                    if outside == 0:
+                        shift = part * item
+                        for _ in range(channels):
+                            total = tile.outer_shifted(total, source, position, shift, panels, panel)
+                            shift += channel_step
+                            panel += panel_step
+                    else:
+                        for r in range(ROWS):
+                            moves[r] = 0 if rows[r] == padding else channel_step
+                            rows[r] += 0 if rows[r] == padding else part * item
+                        position, step = tile.addresses(rows, 0, ROWS), tile.addresses(moves, 0, ROWS)
+                        for _ in range(channels):
+                            total = tile.outer_at(total, source, position, panels, panel)
+                            position = tile.advance(position, step)
+                            panel += panel_step
+    return total
+
+
+@jit
+def tasks(extent: Any, taps: Any, zero: Any) -> int:
+    """Independent pieces of work: a tile of outputs and a block of lanes each."""
+    width = simd.lanes(zero)
+    outputs = extent.images * len(taps.d) * len(taps.h) * len(taps.w)
+    per_group = blocks(extent.filters * extent.parts, VECTORS * width, width)
+    return extent.groups * per_group * ((outputs + ROWS - 1) // ROWS)
+
+
+@jit
+def direct_serial(
+    start: int, stop: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any
+) -> None:
+    """Tasks start … stop − 1 of a convolution.
+
+    x, y: Tensors; y's origin and strides are those of the outputs that the tables describe.
+    panels: the weights from `weights.pack`, in blocks of VECTORS vectors and one vector.
+    bias: one storage element a channel of y, or empty. taps: Taps. zero: of the accumulator's type.
+    """
+    simd.outlined()
+    width = simd.lanes(zero)
+    lanes = extent.filters * extent.parts
+    per_group = blocks(lanes, VECTORS * width, width)
+    outputs = extent.images * len(taps.d) * len(taps.h) * len(taps.w)
+    tiles = (outputs + ROWS - 1) // ROWS
+    reduction = taps.d.shape[1] * taps.h.shape[1] * taps.w.shape[1] * extent.parts * extent.channels
+    image, depth = simd.stack(1, ROWS), simd.stack(1, ROWS)
+    row, column = simd.stack(1, ROWS), simd.stack(1, ROWS)
+    positions = simd.stack(1, ROWS)
+    buffer = simd.stack_vectors(zero, TILE)
+    for task in range(start, stop):
+        index, first = task // tiles, task % tiles * ROWS
+        group = index // per_group
+        lane, count = block(index % per_group, lanes, VECTORS * width, width)
+        locate(first, extent.images, ROWS, taps, image, depth, row, column)
+        base = simd.address(x.data) + group * extent.channels * x.channel
+        panel = simd.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
+        if count > width:
+            wide = accumulate(
+                tile.zeros(zero, ROWS, VECTORS), x, base, taps, image, depth, row, column,
+                extent.channels, extent.parts, panels, panel, count * panels.itemsize,
+            )  # fmt: skip
+            tile.store(wide, buffer, 0)
+        else:
+            narrow = accumulate(
+                tile.zeros(zero, ROWS, 1), x, base, taps, image, depth, row, column,
+                extent.channels, extent.parts, panels, panel, count * panels.itemsize,
+            )  # fmt: skip
+            tile.store(narrow, buffer, 0)
+        for r in range(ROWS):
+            positions[r] = image[r] * y.image + depth[r] * y.plane + row[r] * y.row + column[r] * y.column
+        stride, rows_left = VECTORS * width if count > width else width, min(ROWS, outputs - first)
+        finish(buffer, 1, stride, count, rows_left, bias, group * lanes + lane, activation, zero)
+        channel = group * extent.filters + lane // extent.parts
+        target = simd.address(y.data) + channel * y.channel
+        write(buffer, 1, stride, count, rows_left, y.data, target, positions, y.channel, extent.parts, zero)
+
+
+@jit
+def direct(
+    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int, y: Any
+) -> None:
+    """A convolution, its tasks split evenly over `threads`; see direct_serial."""
+    split(direct_serial, tasks(extent, taps, zero), threads, (x, panels, bias, taps, extent, activation, zero, y))
