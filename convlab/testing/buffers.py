@@ -1,0 +1,54 @@
+"""Awkward memory: arrays between guard bands, views with odd strides, foreign byte order."""
+
+import math
+
+import numpy as np
+
+_GUARD = 256  # bytes on either side, and a multiple of the cache line, so that alignment inside is as outside
+_PATTERN = 0xAA
+
+
+class Guarded:
+    """An array inside a larger allocation, whose surroundings must stay as they were.
+
+    `array` starts on a cache line, `offset` items later if asked, and is filled with NaN (integers: a pattern).
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0) -> None:
+        nbytes = math.prod(shape) * dtype.itemsize
+        self._raw = np.full(nbytes + 3 * _GUARD, _PATTERN, np.uint8)
+        start = _GUARD - self._raw.ctypes.data % 64 + 64 + offset * dtype.itemsize
+        self._bands = self._raw[:start], self._raw[start + nbytes :]
+        self.array = self._raw[start : start + nbytes].view(dtype).reshape(shape)
+        fill_with_garbage(self.array)
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing was written outside the array."""
+        return all(bool((band == _PATTERN).all()) for band in self._bands)
+
+
+def fill_with_garbage(array: np.ndarray) -> None:
+    """NaN in every element; a conspicuous pattern in those of an integer array."""
+    array[...] = np.nan if array.dtype.kind in "fc" else np.frombuffer(bytes([_PATTERN]) * 8, array.dtype)[0]
+
+
+def odd_view(shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """An array full of garbage, and a view of it of this shape: axes transposed, every second element, the
+    last axis backwards."""
+    base = np.empty([2 * n + 1 for n in reversed(shape)], dtype)
+    fill_with_garbage(base)
+    steps = [slice(1, None, 2)] * (len(shape) - 1)
+    return base, base.T[(*steps, slice(-2, None, -2))]
+
+
+def with_odd_strides(array: np.ndarray) -> np.ndarray:
+    """The same values in an `odd_view`."""
+    view = odd_view(array.shape, array.dtype)[1]
+    view[...] = array
+    return view
+
+
+def byte_swapped(array: np.ndarray) -> np.ndarray:
+    """The same values in the other byte order."""
+    return array.astype(array.dtype.newbyteorder())
