@@ -1,0 +1,75 @@
+"""NNPACK, the CPU library of Winograd and FFT convolutions that PyTorch ships, through PyTorch's private operator.
+
+It picks its algorithm itself (nnp_convolution_algorithm_auto: Winograd F(6x6, 3x3) for 3x3 kernels, FFTs of
+8x8 or 16x16 tiles for others). In PyTorch's build it runs on one thread, whatever `threads` says (measured with
+2.13). The copy into `out` is as in pytorch.py.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from convlab import BackendError, Context, ConvProblem
+
+from .pytorch import Torch, activate, as_tensor, channels_first, deliver, symmetric
+
+
+class Nnpack(Torch):
+    """torch._nnpack_spatial_convolution: 2-D, float32, one group, no dilation."""
+
+    name = "nnpack"
+
+    def why_not(self, problem: ConvProblem) -> str | None:
+        if problem.direction != "forward":
+            return "PyTorch exposes NNPACK's forward convolution only"
+        if problem.ndim != 2:
+            return "NNPACK has 2-D convolutions only"
+        if problem.dtype != "float32":
+            return "NNPACK computes in float32 only"
+        if problem.groups != 1:
+            return "NNPACK has no groups"
+        if problem.in_channels == 0:
+            return "NNPACK needs at least one channel"
+        if any(d != 1 for d in problem.dilation):
+            return "NNPACK has no dilation"
+        if problem.padding_mode != "zeros" or not symmetric(problem):
+            return "NNPACK, as PyTorch calls it, pads with zeros, both ends alike"
+        if any(lo >= r for (lo, _), r in zip(problem.padding, problem.kernel, strict=True)):
+            return "NNPACK takes padding smaller than the kernel only"
+        return None
+
+    def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
+        initialise()
+        return super().prepare(problem, weight, ctx)
+
+    def run(
+        self,
+        problem: ConvProblem,
+        operands: tuple[Any, ...],
+        state: Any,
+        workspace: Mapping[str, Any],
+        out: Any,
+        ctx: Context,
+    ) -> None:
+        import torch
+
+        x, bias = operands
+        padding = tuple(lo for lo, _ in problem.padding)
+        with torch.inference_mode():
+            y = torch._nnpack_spatial_convolution(
+                as_tensor(channels_first(x, problem)).contiguous(),
+                state,
+                None if bias is None else as_tensor(bias),
+                padding,
+                problem.stride,
+            )
+            deliver(activate(problem, y), channels_first(out, problem))
+
+
+@functools.cache
+def initialise() -> None:
+    """NNPACK's start-up, which its operator expects to have happened; asking whether it is available does it."""
+    import torch
+
+    if not torch._nnpack_available():
+        raise BackendError("NNPACK does not run here: PyTorch was built without it, or the processor lacks AVX2")

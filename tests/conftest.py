@@ -1,0 +1,33 @@
+"""Hypothesis profiles, and a cache of compiled kernels that belongs to this run alone."""
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A test run judges the kernels as they are now: it starts from an empty cache, unless it is given one (CI keeps
+# none; someone who edits tests again and again may). Set before anything can import numba.
+if "NUMBA_CACHE_DIR" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="convlab-tests-")  # removed when the process ends
+    os.environ["NUMBA_CACHE_DIR"] = _cache.name
+
+# Kernels compile on their first example, so no deadline and no complaint that the first is slow.
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", max_examples=25, derandomize=True, **_common)
+settings.register_profile("long", max_examples=1000, **_common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def registered():
+    """Register an instance under the name "stub" for one test; gives the name."""
+    from convlab import registry
+
+    def add(algorithm):
+        registry.register(algorithm, override=True)
+        return algorithm.name
+
+    yield add
+    if ("stub", "cpu") in registry.algorithms("cpu"):
+        registry.unregister("stub")
