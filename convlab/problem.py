@@ -84,6 +84,14 @@ class ConvProblem:
         for name, channels in (("in-channels", self.in_channels), ("out-channels", self.out_channels)):
             if channels % self.groups:
                 raise ProblemError(f"groups={self.groups} does not divide the {channels} {name}")
+        for axis, (h, p, r, s, (lo, hi), d) in enumerate(
+            zip(self.in_size, self.out_size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        ):
+            if (p - 1) * s + geometry.extent(r, d) > h + lo + hi:
+                raise ProblemError(
+                    f"out_size={p} on spatial axis {axis} reads past the padded input of {h + lo + hi} elements "
+                    f"(kernel {r}, stride {s}, dilation {d})"
+                )
         geometry.check_padding_mode(self.padding_mode, self.padding, self.in_size)
         if self.direction == "backward_data" and self.padding_mode != "zeros":
             raise ProblemError(f"padding_mode={self.padding_mode!r} has no backward_data; only 'zeros' has")

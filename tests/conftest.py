@@ -14,7 +14,7 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 
 # Kernels compile on their first example, so no deadline and no complaint that the first is slow.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("ci", max_examples=25, derandomize=True, **_common)
+settings.register_profile("ci", max_examples=100, derandomize=True, **_common)
 settings.register_profile("long", max_examples=1000, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -141,7 +141,7 @@ def test_gradients():
 
 def test_plan():
     problem = ConvProblem.forward(X.shape, W.shape, has_bias=True)
-    refused(ProblemError, "bias=None, but the problem says has_bias=True", convlab.plan, problem, W)
+    refused(ProblemError, "bias is None, but problem.has_bias=True", convlab.plan, problem, W)
     refused(ProblemError, "must be a shape or a ConvProblem, not 5", convlab.plan, 5, W)
     refused(
         ProblemError,

@@ -1,5 +1,7 @@
 """Every installed algorithm keeps every property; and each property catches an algorithm that breaks it."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -7,16 +9,38 @@ from stubs import Honest
 
 import convlab
 from convlab import reference, registry
-from convlab.testing import PROPERTIES, check
+from convlab.problem import DIRECTIONS, DTYPES, LAYOUTS, join_shape
+from convlab.testing import PROPERTIES, check, plain_problems
 
 MAX_EXAMPLES = settings().max_examples
+CPU = [name for name, _ in registry.algorithms("cpu")]
 
 
 @pytest.mark.parametrize("wanted", PROPERTIES)
-@pytest.mark.parametrize("name", [name for name, _ in registry.algorithms("cpu")])
+@pytest.mark.parametrize("name", CPU)
 def test_algorithm_keeps_property(name, wanted):
     failures = check(name, properties=[wanted], max_examples=MAX_EXAMPLES)
     assert not failures, "\n".join(map(str, failures))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", CPU)
+def test_every_direction_and_layout_in_every_dtype(name, dtype):
+    """None is left to chance: one channel and a kernel that reaches into the padding, and many channels."""
+    algorithm = registry.get_algorithm(name, "cpu")
+    for direction, layout in itertools.product(DIRECTIONS, LAYOUTS):
+        plain = plain_problems((direction,), (dtype,), (layout,), (1, 2, 3))
+        tiny = [
+            convlab.ConvProblem.forward(
+                join_shape(1, 1, (2,) * ndim, layout), (1, 1) + (2,) * ndim, padding=1, layout=layout, dtype=dtype,
+                direction=direction,
+            )
+            for ndim in (1, 2, 3)
+        ]  # fmt: skip
+        for problem in (*tiny, *plain):
+            if algorithm.why_not(problem) is None:
+                PROPERTIES["equivalence"].holds(algorithm, problem, 0)
+                PROPERTIES["strides"].holds(algorithm, problem, 0)
 
 
 class OffByOneTap(Honest):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from convlab.geometry import PADDING_MODES
 from convlab.problem import ACTIVATIONS, DIRECTIONS, DTYPES, LAYOUTS
 from convlab.testing import operands, plain_problems, problems
-from convlab.testing.buffers import Guarded, byte_swapped, odd_view, with_odd_strides
+from convlab.testing.buffers import Guarded, byte_swapped, odd_view, with_odd_strides, with_zero_strides
 
 FEATURES = {
     "stride": lambda p: max(p.stride) > 1,
@@ -108,7 +108,7 @@ def test_integers_cover_their_range():
 @pytest.mark.parametrize("shape", [(3,), (2, 0, 3), (2, 3, 4)])
 def test_awkward_memory(dtype, shape):
     values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-    for change in (with_odd_strides, byte_swapped):
+    for change in (with_odd_strides, with_zero_strides, byte_swapped):
         assert np.array_equal(change(values), values)
     guarded = Guarded(shape, dtype, offset=1)
     assert guarded.array.flags.aligned

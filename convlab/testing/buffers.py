@@ -49,6 +49,12 @@ def with_odd_strides(array: np.ndarray) -> np.ndarray:
     return view
 
 
+def with_zero_strides(array: np.ndarray) -> np.ndarray:
+    """The same array with stride 0 along axes of length one, as indexing with None makes them."""
+    strides = [0 if n == 1 else stride for n, stride in zip(array.shape, array.strides, strict=True)]
+    return np.lib.stride_tricks.as_strided(array, array.shape, strides)
+
+
 def byte_swapped(array: np.ndarray) -> np.ndarray:
     """The same values in the other byte order."""
     return array.astype(array.dtype.newbyteorder())

@@ -13,7 +13,7 @@ import numpy as np
 from .. import reference
 from ..algorithm import Algorithm, Context
 from ..problem import ConvProblem
-from .buffers import Guarded, byte_swapped, fill_with_garbage, odd_view, with_odd_strides
+from .buffers import Guarded, byte_swapped, fill_with_garbage, odd_view, with_odd_strides, with_zero_strides
 from .judge import assert_same_bits, assert_within, compute, inputs, make_plan, model, names, tolerance
 from .strategies import operands
 
@@ -182,7 +182,7 @@ def strides(algorithm: Algorithm, problem: ConvProblem, seed: int) -> None:
     """Inputs with odd strides or in the other byte order give the same bits."""
     arrays = operands(problem, seed)
     expected = compute(algorithm, problem, arrays)
-    for change in (with_odd_strides, byte_swapped):
+    for change in (with_odd_strides, with_zero_strides, byte_swapped):
         changed = tuple(None if a is None else change(a) for a in arrays)
         assert_same_bits(compute(algorithm, problem, changed), expected, f"before {change.__name__} it was")
 

@@ -30,13 +30,16 @@ def accumulate(
     base: byte address of the group's first channel of x; panel: that of the block's first row in panels.
     """
     simd.outlined()
-    rows, steps, moves = simd.stack(1, ROWS), simd.stack(1, ROWS), simd.stack(1, ROWS)
+    rows, steps = simd.stack(1, ROWS), simd.stack(1, ROWS)
+    moves, entries = simd.stack(1, ROWS), simd.stack(1, ROWS)
     nothing = simd.stack(x.data, 1)
     nothing[0] = 0
     padding, item = simd.address(nothing), x.data.itemsize
     # Local names: each look into a tuple of arrays in a loop would count references.
     source, planes, lines, points = x.data, taps.d, taps.h, taps.w
     channel_step = x.channel
+    for r in range(ROWS):  # by address, because indices are checked for negative ones every time
+        entries[r] = simd.address(points) + column[r] * points.shape[1] * points.itemsize
     for i in range(planes.shape[1]):
         for j in range(lines.shape[1]):
             for r in range(ROWS):
@@ -45,7 +48,7 @@ def accumulate(
             for k in range(points.shape[1]):
                 outside = 0
                 for r in range(ROWS):
-                    c = points[column[r], k]
+                    c = simd.raw_at(points, entries[r] + k * points.itemsize)
                     inside = (steps[r] | c) >= 0
                     rows[r] = steps[r] + c * x.column if inside else padding
                     outside += not inside

@@ -9,6 +9,7 @@ from numba.extending import overload
 
 from ..compile import jit
 from . import simd
+from .tile import ROWS
 
 # Activations as kernels know them. Integers run unsigned, so theirs say how the bits are to be read.
 NONE, RELU, RELU6, SILU, GELU, SIGMOID, TANH, SIGNED_RELU, SIGNED_RELU6, UNSIGNED_RELU6 = range(10)
@@ -88,7 +89,8 @@ def write(
 ) -> None:  # fmt: skip
     """Store a tile to y: lane and point go to byte address base + the lane's offset + positions[point].
 
-    Whole vectors where neighbours in the buffer are neighbours in memory, along lanes or along points.
+    Whole vectors where neighbours in the buffer are neighbours in memory, along lanes or along points; transposed
+    squares of them where lanes are neighbours in the buffer and points in memory.
     """
     simd.outlined()
     item, vector = y.itemsize, simd.lanes(zero)
@@ -100,10 +102,19 @@ def write(
             for lane in range(lanes // vector * vector, lanes):
                 simd.store_at(y, target + lane * item, buffer[point * point_step + lane])
         return
+    first = 0  # channels that are stored already
+    if lane_step == 1 and parts == 1 and simd.transposes(zero) and consecutive(positions, 0, points, item):
+        first = lanes // vector * vector
+        for lane in range(0, first, vector):
+            for start in range(0, points, vector):
+                target = base + lane * channel_stride + positions[start]
+                count = min(vector, points - start)
+                source = start * point_step + lane
+                simd.store_columns(y, target, channel_stride, buffer, source, point_step, count, ROWS)
     for start in range(0, points, vector):
         count = min(vector, points - start)
         whole = point_step == 1 and count == vector and consecutive(positions, start, count, item)
-        for channel in range(lanes // parts):
+        for channel in range(first, lanes // parts):
             for part in range(parts):
                 target = base + channel * channel_stride + part * item
                 source = (channel * parts + part) * lane_step + start * point_step

@@ -13,7 +13,7 @@ from .epilogue import write
 from .extent import locate
 from .gemm import DEPTH, MAX_LANES, block_lanes, multiply
 from .parallel import split
-from .patches import read_positions
+from .patches import NOWHERE, read_positions
 from .tile import ROWS, VECTORS
 
 # Blocks on the stack: rows of ROWS filters, outputs at a time, and the vectors that both operands and the sums take.
@@ -71,9 +71,10 @@ def pack_pairs(
             )  # fmt: skip
         target = lane // width * count * parts * width + lane % width
         for p in range(count):
-            at = positions[p] + channel * steps[p]
+            outside = steps[p] == NOWHERE
             for part in range(parts):
-                panels[target] = simd.raw_at(source, at if at == padding else at + part * item)
+                at = positions[p] if outside else positions[p] + channel * steps[p] + part * item
+                panels[target] = simd.raw_at(source, at)
                 target += width
 
 

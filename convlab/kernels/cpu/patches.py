@@ -11,6 +11,9 @@ from . import simd
 from .gemm import MAX_LANES, MAX_RUNS
 from .tile import VECTORS
 
+# The step of a padding zero: no distance between channels is as large.
+NOWHERE = -(1 << 62)
+
 
 @jit
 def read_positions(
@@ -18,14 +21,14 @@ def read_positions(
     count: int, padding: int, positions: Any, steps: Any,
 ) -> None:  # fmt: skip
     """Byte address that each of `count` outputs reads at a tap in the group's first channel, and the step to the
-    next channel; a padding zero is the address `padding` with step 0."""
+    next channel; a padding zero is the address `padding`, with NOWHERE for its step."""
     planes, lines, points = taps.d, taps.h, taps.w
     i = tap // (lines.shape[1] * points.shape[1])
     j, k = tap // points.shape[1] % lines.shape[1], tap % points.shape[1]
     for p in range(count):
         a, b, c = planes[depth[p], i], lines[row[p], j], points[column[p], k]
         if (a | b | c) < 0:
-            positions[p], steps[p] = padding, 0
+            positions[p], steps[p] = padding, NOWHERE
         else:
             positions[p] = base + image[p] * x.image + group_offset + a * x.plane + b * x.row + c * x.column
             steps[p] = x.channel
@@ -77,8 +80,8 @@ def pack_patches(
         end = min(stop, step + channels - channel)
         for run in range(runs):
             first, last, gap = starts[run], starts[run + 1], gaps[run]
-            move = steps[first]
-            address = positions[first] + (part * item if move else 0) + channel * move
+            move = 0 if steps[first] == NOWHERE else steps[first]
+            address = positions[first] + channel * move + (0 if steps[first] == NOWHERE else part * item)
             for s in range(step - start, end - start):
                 lane = first
                 from_ = address
