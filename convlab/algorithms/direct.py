@@ -37,9 +37,12 @@ class Direct(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
+        from ..kernels.cpu.rows import FILTERS
         from ..kernels.cpu.tile import VECTORS
         from . import geometry
 
+        if _few_filters(problem):
+            return geometry.pack(problem, weight, FILTERS, FILTERS, ctx.threads)
         width = geometry.lanes(problem)
         return geometry.pack(problem, weight, VECTORS * width, width, ctx.threads)
 
@@ -54,6 +57,7 @@ class Direct(Algorithm):
     ) -> None:
         from ..kernels.cpu.direct import direct
         from ..kernels.cpu.gradient import direct_gradient
+        from ..kernels.cpu.rows import rows
         from . import geometry
         from .launch import launch
 
@@ -67,6 +71,15 @@ class Direct(Algorithm):
         source, bias = operands
         x = geometry.image_tensor(problem, source)
         values, code = geometry.epilogue(problem, bias)
+        kernel = rows if _few_filters(problem) else direct
         for sweep, panels in state:
             y = geometry.outputs_of(sweep, out, problem)
-            launch(direct, x, panels, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
+            launch(kernel, x, panels, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
+
+
+def _few_filters(problem: ConvProblem) -> bool:
+    """Whether a group's out-channels would leave half a vector empty: then vectors hold outputs of a row instead."""
+    from . import geometry
+
+    work = geometry.extent(problem)
+    return 2 * work.filters * work.parts <= geometry.lanes(problem)

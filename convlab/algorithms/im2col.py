@@ -35,8 +35,8 @@ class Im2col(Algorithm):
         )
 
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
-        from ..kernels.cpu import tensor
         from ..kernels.cpu.gemm import DEPTH, workspace
+        from ..kernels.cpu.tensor import storage
         from ..kernels.cpu.tile import ROWS
         from . import geometry
 
@@ -45,7 +45,7 @@ class Im2col(Algorithm):
         if problem.direction == "backward_weights":
             rows = min(rows, _PANELS * ROWS)
         sums, patches = workspace(rows, zero.itemsize)
-        stored = tensor.storage(np.empty(0, problem.dtype)).dtype
+        stored = storage(np.empty(0, problem.dtype)).dtype
         specs = {
             "sums": ArraySpec((sums,), zero.dtype, per_thread=True),
             "patches": ArraySpec((patches,), stored, per_thread=True),

@@ -51,7 +51,7 @@ class Im2colExplicit(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu import tensor
+        from ..kernels.cpu.tensor import storage
         from ..kernels.cpu.unfold import unfold
         from . import geometry
         from .launch import launch
@@ -60,7 +60,7 @@ class Im2colExplicit(Algorithm):
         x = geometry.image_tensor(problem, source)
         (sweep,) = geometry.sweeps(problem)
         matrix = workspace["matrix"]
-        flat = tensor.storage(matrix.reshape(-1))
+        flat = storage(matrix.reshape(-1))
         launch(
             unfold, x, problem.batch, problem.in_channels, geometry.parts(problem), sweep.taps, flat,
             threads=ctx.threads,

@@ -1,6 +1,6 @@
 """`jit`: the one decorator of every CPU kernel, with its compile options and its cache.
 
-Compiled kernels are kept on disk, under NUMBA_CACHE_DIR or the user's cache directory, stamped with a hash
+Compiled kernels are kept on disk, under NUMBA_CACHE_DIR or the user's cache directory, under a hash
 of every file of convlab.kernels: Numba's own stamp covers one file, and a kernel inlines its neighbours.
 Where no directory can be written they live in memory only.
 """
@@ -17,8 +17,9 @@ import platformdirs
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserWideCacheLocator
 
 # nogil: plans run side by side in Python threads. The numpy error model divides without a branch.
+# _nrt: kernels own no memory, so no reference is counted when they look at an array.
 # fastmath only allows a multiply and an add to fuse: NaN, infinities, signs and order stay as written.
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
 
 
 @functools.cache
@@ -31,16 +32,18 @@ def source_stamp() -> str:
 
 
 class _Locator(UserWideCacheLocator):
-    """Where a kernel is kept, and what makes it stale."""
+    """Where a kernel is kept: a directory for each state of the sources.
+
+    The state is in the path and not in the stamp alone, because Numba unpickles an old index before it compares
+    stamps, and types that have since moved cannot be unpickled.
+    """
 
     def __init__(self, py_func: Any, py_file: str) -> None:
         super().__init__(py_func, py_file)
         base = numba.config.CACHE_DIR or platformdirs.user_cache_dir("convlab", appauthor=False)
-        self._cache_path = os.path.join(base, self.get_suitable_cache_subpath(py_file))
-
-    def get_source_stamp(self) -> Any:
-        # The file itself as well: a plugin's kernels may use this decorator too.
-        return source_stamp(), super().get_source_stamp()
+        # The file's own stamp as well: a plugin's kernels may use this decorator too.
+        state = hashlib.sha256(source_stamp().encode() + self.get_source_stamp()).hexdigest()[:16]
+        self._cache_path = os.path.join(base, state, self.get_suitable_cache_subpath(py_file))
 
 
 class _CacheImpl(CompileResultCacheImpl):

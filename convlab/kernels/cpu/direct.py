@@ -13,8 +13,8 @@ from typing import Any
 
 from ..compile import jit
 from . import simd, tile
-from .epilogue import finish, write
-from .extent import locate
+from .epilogue import consecutive, finish, write
+from .extent import locate, outputs_of, taps_of
 from .parallel import split
 from .tile import ROWS, TILE, VECTORS
 from .weights import block, blocks
@@ -36,19 +36,21 @@ def accumulate(
     nothing[0] = 0
     padding, item = simd.address(nothing), x.data.itemsize
     # Local names: each look into a tuple of arrays in a loop would count references.
-    source, planes, lines, points = x.data, taps.d, taps.h, taps.w
+    source, planes, lines, points = x.data, taps.planes, taps.lines, taps.points
+    i_offsets, j_offsets, k_offsets = taps.i, taps.j, taps.k
     channel_step = x.channel
     for r in range(ROWS):  # by address, because indices are checked for negative ones every time
-        entries[r] = simd.address(points) + column[r] * points.shape[1] * points.itemsize
-    for i in range(planes.shape[1]):
-        for j in range(lines.shape[1]):
+        entries[r] = simd.address(points) + column[r] * taps.point_step * points.itemsize
+    for i in range(len(i_offsets)):
+        for j in range(len(j_offsets)):
             for r in range(ROWS):
-                a, b = planes[depth[r], i], lines[row[r], j]
+                a = planes[depth[r] * taps.plane_step + i_offsets[i]]
+                b = lines[row[r] * taps.line_step + j_offsets[j]]
                 steps[r] = -1 if (a | b) < 0 else base + image[r] * x.image + a * x.plane + b * x.row
-            for k in range(points.shape[1]):
+            for k in range(len(k_offsets)):
                 outside = 0
                 for r in range(ROWS):
-                    c = simd.raw_at(points, entries[r] + k * points.itemsize)
+                    c = simd.raw_at(points, entries[r] + k_offsets[k] * points.itemsize)
                     inside = (steps[r] | c) >= 0
                     rows[r] = steps[r] + c * x.column if inside else padding
                     outside += not inside
@@ -73,10 +75,10 @@ def accumulate(
 
 
 @jit
-def tasks(extent: Any, taps: Any, zero: Any) -> int:
+def direct_tasks(extent: Any, taps: Any, zero: Any) -> int:
     """Independent pieces of work: a tile of outputs and a block of lanes each."""
     width = simd.lanes(zero)
-    outputs = extent.images * len(taps.d) * len(taps.h) * len(taps.w)
+    outputs = extent.images * outputs_of(taps)
     per_group = blocks(extent.filters * extent.parts, VECTORS * width, width)
     return extent.groups * per_group * ((outputs + ROWS - 1) // ROWS)
 
@@ -95,9 +97,9 @@ def direct_serial(
     width = simd.lanes(zero)
     lanes = extent.filters * extent.parts
     per_group = blocks(lanes, VECTORS * width, width)
-    outputs = extent.images * len(taps.d) * len(taps.h) * len(taps.w)
+    outputs = extent.images * outputs_of(taps)
     tiles = (outputs + ROWS - 1) // ROWS
-    reduction = taps.d.shape[1] * taps.h.shape[1] * taps.w.shape[1] * extent.parts * extent.channels
+    reduction = taps_of(taps) * extent.parts * extent.channels
     image, depth = simd.stack(1, ROWS), simd.stack(1, ROWS)
     row, column = simd.stack(1, ROWS), simd.stack(1, ROWS)
     positions = simd.stack(1, ROWS)
@@ -127,7 +129,8 @@ def direct_serial(
         finish(buffer, 1, stride, count, rows_left, bias, group * lanes + lane, activation, zero)
         channel = group * extent.filters + lane // extent.parts
         target = simd.address(y.data) + channel * y.channel
-        write(buffer, 1, stride, count, rows_left, y.data, target, positions, y.channel, extent.parts, zero)
+        joined = consecutive(positions, rows_left, y.data.itemsize)
+        write(buffer, 1, stride, count, rows_left, y.data, target, positions, joined, y.channel, extent.parts, zero)
 
 
 @jit
@@ -135,4 +138,6 @@ def direct(
     x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int, y: Any
 ) -> None:
     """A convolution, its tasks split evenly over `threads`; see direct_serial."""
-    split(direct_serial, tasks(extent, taps, zero), threads, (x, panels, bias, taps, extent, activation, zero, y))
+    split(
+        direct_serial, direct_tasks(extent, taps, zero), threads, (x, panels, bias, taps, extent, activation, zero, y)
+    )

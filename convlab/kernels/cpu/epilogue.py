@@ -85,9 +85,11 @@ def finish(
 @jit
 def write(
     buffer: Any, lane_step: int, point_step: int, lanes: int, points: int,
-    y: Any, base: int, positions: Any, channel_stride: int, parts: int, zero: Any,
+    y: Any, base: int, positions: Any, joined: bool, channel_stride: int, parts: int, zero: Any,
 ) -> None:  # fmt: skip
     """Store a tile to y: lane and point go to byte address base + the lane's offset + positions[point].
+
+    joined: whether the positions are those of neighbours in memory, as `consecutive` says.
 
     Whole vectors where neighbours in the buffer are neighbours in memory, along lanes or along points; transposed
     squares of them where lanes are neighbours in the buffer and points in memory.
@@ -103,7 +105,7 @@ def write(
                 simd.store_at(y, target + lane * item, buffer[point * point_step + lane])
         return
     first = 0  # channels that are stored already
-    if lane_step == 1 and parts == 1 and simd.transposes(zero) and consecutive(positions, 0, points, item):
+    if lane_step == 1 and parts == 1 and simd.transposes(zero) and joined:
         first = lanes // vector * vector
         for lane in range(0, first, vector):
             for start in range(0, points, vector):
@@ -113,7 +115,7 @@ def write(
                 simd.store_columns(y, target, channel_stride, buffer, source, point_step, count, ROWS)
     for start in range(0, points, vector):
         count = min(vector, points - start)
-        whole = point_step == 1 and count == vector and consecutive(positions, start, count, item)
+        whole = point_step == 1 and count == vector and joined
         for channel in range(first, lanes // parts):
             for part in range(parts):
                 target = base + channel * channel_stride + part * item
@@ -126,9 +128,9 @@ def write(
 
 
 @jit
-def consecutive(positions: Any, start: int, count: int, item: int) -> bool:
-    """Whether positions[start : start + count] are `item` bytes apart."""
+def consecutive(positions: Any, count: int, item: int) -> bool:
+    """Whether the first `count` positions are `item` bytes apart."""
     for i in range(1, count):  # noqa: SIM110 (Numba has no generator expressions)
-        if positions[start + i] - positions[start + i - 1] != item:
+        if positions[i] - positions[i - 1] != item:
             return False
     return True

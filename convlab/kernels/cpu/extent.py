@@ -16,12 +16,24 @@ class Extent(NamedTuple):
 
 
 @jit
+def outputs_of(taps: Any) -> int:
+    """Outputs of one image and channel."""
+    return taps.depth * taps.height * taps.width
+
+
+@jit
+def taps_of(taps: Any) -> int:
+    """Taps that reach each output."""
+    return len(taps.i) * len(taps.j) * len(taps.k)
+
+
+@jit
 def locate(first: int, images: int, count: int, taps: Any, image: Any, depth: Any, row: Any, column: Any) -> None:
     """Coordinates of outputs first, …, first + count − 1, counted in row-major order through all images.
 
     Past the last output of the last image, that one again.
     """
-    depths, heights, widths = len(taps.d), len(taps.h), len(taps.w)
+    depths, heights, widths = taps.depth, taps.height, taps.width
     w, h = first % widths, first // widths % heights
     d, n = first // (widths * heights) % depths, first // (widths * heights * depths)
     for i in range(count):

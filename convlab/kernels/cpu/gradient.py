@@ -9,8 +9,8 @@ from typing import Any
 
 from ..compile import jit
 from . import simd
-from .epilogue import write
-from .extent import locate
+from .epilogue import consecutive, write
+from .extent import locate, outputs_of, taps_of
 from .gemm import DEPTH, MAX_LANES, block_lanes, multiply
 from .parallel import split
 from .patches import NOWHERE, read_positions
@@ -81,7 +81,7 @@ def pack_pairs(
 @jit
 def gradient_tasks(extent: Any, taps: Any, tall: int, zero: Any) -> int:
     """Blocks of filters × blocks of (tap, channel) pairs × groups."""
-    pairs = taps.d.shape[1] * taps.h.shape[1] * taps.w.shape[1] * extent.channels
+    pairs = taps_of(taps) * extent.channels
     wide, rows = block_lanes(zero), extent.filters * extent.parts
     return extent.groups * ((rows + tall - 1) // tall) * ((pairs + wide - 1) // wide)
 
@@ -99,10 +99,10 @@ def gradient_serial(
     """
     simd.outlined()
     width, wide = VECTORS * simd.lanes(zero), block_lanes(zero)
-    lines, points = taps.h.shape[1], taps.w.shape[1]
-    pairs, all_rows = taps.d.shape[1] * lines * points * extent.channels, extent.filters * extent.parts
+    lines, points = len(taps.j), len(taps.k)
+    pairs, all_rows = taps_of(taps) * extent.channels, extent.filters * extent.parts
     across, down = (pairs + wide - 1) // wide, (all_rows + tall - 1) // tall
-    outputs = extent.images * len(taps.d) * len(taps.h) * len(taps.w)
+    outputs = extent.images * outputs_of(taps)
     padding = simd.stack(x.data, 1)
     padding[0] = 0
     image, depth = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
@@ -137,13 +137,14 @@ def gradient_serial(
                 + tap % points * w.column
             )
         panels = (lanes + width - 1) // width
-        for r in range((rows + ROWS - 1) // ROWS):
-            channel = group * extent.filters + (first_row + r * ROWS) // extent.parts
-            for p in range(panels):
+        for p in range(panels):
+            here, places = min(width, lanes - p * width), positions[p * width :]
+            joined = consecutive(places, here, w.data.itemsize)
+            for r in range((rows + ROWS - 1) // ROWS):
+                channel = group * extent.filters + (first_row + r * ROWS) // extent.parts
                 write(
-                    sums[(r * panels + p) * ROWS * width :], width, 1, min(ROWS, rows - r * ROWS),
-                    min(width, lanes - p * width), w.data, simd.address(w.data) + channel * w.image,
-                    positions[p * width :], w.image, extent.parts, zero,
+                    sums[(r * panels + p) * ROWS * width :], width, 1, min(ROWS, rows - r * ROWS), here,
+                    w.data, simd.address(w.data) + channel * w.image, places, joined, w.image, extent.parts, zero,
                 )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..compile import jit
 from . import simd
-from .epilogue import finish, write
-from .extent import locate
+from .epilogue import consecutive, finish, write
+from .extent import locate, outputs_of, taps_of
 from .gemm import DEPTH, MAX_LANES, block_lanes, multiply
 from .parallel import split
 from .patches import pack_patches
@@ -44,10 +44,10 @@ def im2col_serial(
     simd.outlined()
     item, width = panels.itemsize, VECTORS * simd.lanes(zero)
     rows = extent.filters * extent.parts
-    points = len(taps.d) * len(taps.h) * len(taps.w)
+    points = outputs_of(taps)
     outputs = extent.images * points
     blocks = (outputs + size - 1) // size
-    reduction = taps.d.shape[1] * taps.h.shape[1] * taps.w.shape[1] * extent.parts * extent.channels
+    reduction = taps_of(taps) * extent.parts * extent.channels
     padding = simd.stack(x.data, 1)
     padding[0] = 0
     image, depth = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
@@ -71,16 +71,16 @@ def im2col_serial(
         for p in range(count):
             positions[p] = image[p] * y.image + depth[p] * y.plane + row[p] * y.row + column[p] * y.column
         lane_panels = (count + width - 1) // width
-        for i in range((rows + ROWS - 1) // ROWS):
-            lanes = min(ROWS, rows - i * ROWS)
-            for j in range(lane_panels):
-                here = min(width, count - j * width)
-                part = sums[(i * lane_panels + j) * ROWS * width :]
+        for j in range(lane_panels):
+            here, places = min(width, count - j * width), positions[j * width :]
+            joined = consecutive(places, here, y.data.itemsize)
+            for i in range((rows + ROWS - 1) // ROWS):
+                lanes, part = min(ROWS, rows - i * ROWS), sums[(i * lane_panels + j) * ROWS * width :]
                 finish(part, width, 1, lanes, here, bias, group * rows + i * ROWS, activation, zero)
                 channel = group * extent.filters + i * ROWS // extent.parts
                 write(
                     part, width, 1, lanes, here, y.data, simd.address(y.data) + channel * y.channel,
-                    positions[j * width :], y.channel, extent.parts, zero,
+                    places, joined, y.channel, extent.parts, zero,
                 )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def im2col(
 
     sums, patches: one row a thread, of as many elements as gemm.workspace says.
     """
-    outputs = extent.images * len(taps.d) * len(taps.h) * len(taps.w)
+    outputs = extent.images * outputs_of(taps)
     size = outputs_per_task(outputs, threads, zero)
     tasks = (outputs + size - 1) // size * extent.groups
     split(

@@ -22,11 +22,12 @@ def read_positions(
 ) -> None:  # fmt: skip
     """Byte address that each of `count` outputs reads at a tap in the group's first channel, and the step to the
     next channel; a padding zero is the address `padding`, with NOWHERE for its step."""
-    planes, lines, points = taps.d, taps.h, taps.w
-    i = tap // (lines.shape[1] * points.shape[1])
-    j, k = tap // points.shape[1] % lines.shape[1], tap % points.shape[1]
+    planes, lines, points = taps.planes, taps.lines, taps.points
+    i = taps.i[tap // (len(taps.j) * len(taps.k))]
+    j, k = taps.j[tap // len(taps.k) % len(taps.j)], taps.k[tap % len(taps.k)]
     for p in range(count):
-        a, b, c = planes[depth[p], i], lines[row[p], j], points[column[p], k]
+        a, b = planes[depth[p] * taps.plane_step + i], lines[row[p] * taps.line_step + j]
+        c = points[column[p] * taps.point_step + k]
         if (a | b | c) < 0:
             positions[p], steps[p] = padding, NOWHERE
         else:

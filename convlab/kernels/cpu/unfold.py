@@ -4,6 +4,7 @@ from typing import Any
 
 from ..compile import jit
 from . import simd
+from .extent import outputs_of, taps_of
 from .parallel import split
 
 
@@ -17,24 +18,21 @@ def unfold_serial(
     """
     simd.outlined()
     source, item = x.data, x.data.itemsize
-    planes, lines, points = taps.d, taps.h, taps.w
-    count = planes.shape[1] * lines.shape[1] * points.shape[1]
+    planes, lines, points = taps.planes, taps.lines, taps.points
+    count = taps_of(taps)
     base = simd.address(x.data)
-    target = start * images * len(planes) * len(lines) * len(points) * parts
+    target = start * images * outputs_of(taps) * parts
     for index in range(start, stop):
         channel, tap = index // count, index % count
-        i, j, k = (
-            tap // (lines.shape[1] * points.shape[1]),
-            tap // points.shape[1] % lines.shape[1],
-            tap % points.shape[1],
-        )
+        i = taps.i[tap // (len(taps.j) * len(taps.k))]
+        j, k = taps.j[tap // len(taps.k) % len(taps.j)], taps.k[tap % len(taps.k)]
         for image in range(images):
-            for d in range(len(planes)):
-                for h in range(len(lines)):
-                    a, b = planes[d, i], lines[h, j]
+            for d in range(taps.depth):
+                for h in range(taps.height):
+                    a, b = planes[d * taps.plane_step + i], lines[h * taps.line_step + j]
                     line = base + image * x.image + channel * x.channel + a * x.plane + b * x.row
-                    for w in range(len(points)):
-                        c = points[w, k]
+                    for w in range(taps.width):
+                        c = points[w * taps.point_step + k]
                         for part in range(parts):
                             if (a | b | c) < 0:
                                 matrix[target] = 0
@@ -46,5 +44,5 @@ def unfold_serial(
 @jit
 def unfold(x: Any, images: int, channels: int, parts: int, taps: Any, threads: int, matrix: Any) -> None:
     """The whole matrix, its rows split evenly over `threads`; see unfold_serial."""
-    rows = channels * taps.d.shape[1] * taps.h.shape[1] * taps.w.shape[1]
+    rows = channels * taps_of(taps)
     split(unfold_serial, rows, threads, (x, images, channels, parts, taps, matrix))

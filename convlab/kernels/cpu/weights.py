@@ -14,7 +14,7 @@ import numpy as np
 from ..compile import jit
 from . import simd
 from .parallel import split
-from .tensor import storage
+from .tensor import storage, zero
 from .tile import ROWS, VECTORS
 
 
@@ -81,3 +81,16 @@ def empty_panels(lanes: int, depth: int, dtype: np.dtype) -> np.ndarray:
     parts = 2 if dtype.kind == "c" else 1
     slack = max(VECTORS * simd.VECTOR_BYTES, ROWS * 8)
     return storage(np.zeros(lanes * depth * parts + math.ceil(slack / dtype.itemsize), dtype))
+
+
+def vector_panels(w: np.ndarray) -> np.ndarray:
+    """Weights (K, C, *kernel) of one group as `direct` takes them: in blocks of VECTORS vectors and of one."""
+    filters, channels, *kernel = w.shape
+    taps = math.prod(kernel)
+    panels = empty_panels(filters, channels * taps, w.dtype)
+    parts, width = (2 if w.dtype.kind == "c" else 1), simd.VECTOR_BYTES // zero(w.dtype).itemsize
+    flat = storage(np.ascontiguousarray(w).reshape(-1))
+    pack(
+        flat, 1, filters, channels, parts, 0, channels * taps, taps, np.arange(taps), VECTORS * width, width, 1, panels
+    )  # fmt: skip
+    return panels
