@@ -1,5 +1,6 @@
 """direct: the definition, summed in register tiles. Answers every valid problem, needs no workspace."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,9 +8,11 @@ from ..algorithm import Algorithm, Context, Cost, ErrorModel, Stage
 from ..bounds import componentwise
 from ..problem import ConvProblem
 
-# Fractions of the FMA peak, measured by bench/algorithms.py: with whole tiles, with one vector of lanes a tile, and
-# for the gradient of the weights. Between two taps, addresses take as long as _TAP channels' products.
-_WIDE, _NARROW, _GRADIENT, _TAP = 0.85, 0.6, 0.5, 8
+# Fractions of the FMA peak that the kernels reach (bench/layers.py on Zen 4): with two vectors of filters a tile, with
+# one, with vectors of outputs, the same where these are collected one by one, and for the gradient of the weights.
+_WIDE, _NARROW, _ROWS, _COLLECTED, _GRADIENT = 0.92, 0.75, 0.17, 0.05, 0.33
+# What a kernel does besides products, counted in steps of the reduction: before a tap, and around a tile.
+_PER_TAP, _PER_TILE, _PER_ROW = 6, 20, 30
 
 
 class Direct(Algorithm):
@@ -26,12 +29,16 @@ class Direct(Algorithm):
         if problem.direction == "backward_weights":
             return Cost((Stage("products", problem.flops, problem.min_bytes, _GRADIENT),))
         work, width = geometry.extent(problem), geometry.lanes(problem)
+        taps = math.prod(problem.kernel)
+        steps = work.channels * work.parts * taps
+        if _few_filters(problem):
+            side_by_side = problem.stride[-1] == 1 and problem.layout == "channels_first" and work.parts == 1
+            efficiency = (_ROWS if side_by_side else _COLLECTED) * steps / (steps + _PER_ROW)
+            return Cost((Stage("products", problem.flops, problem.min_bytes, max(efficiency, 0.01)),))
         lanes = work.filters * work.parts
         whole = -(-lanes // width) * width
-        efficiency = (_WIDE if whole > width else _NARROW) * work.channels / (work.channels + _TAP)
-        return Cost(
-            (Stage("products", problem.flops * whole / max(lanes, 1), problem.min_bytes, max(efficiency, 0.01)),)
-        )
+        efficiency = (_WIDE if whole > width else _NARROW) * steps / (steps + _PER_TAP * taps + _PER_TILE)
+        return Cost((Stage("products", problem.flops * whole / lanes, problem.min_bytes, max(efficiency, 0.01)),))
 
     def error_model(self, problem: ConvProblem) -> ErrorModel:
         return componentwise(problem)

@@ -9,8 +9,10 @@ from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ..bounds import componentwise
 from ..problem import ConvProblem
 
-# Fraction of the FMA peak of the product alone, and patches' elements packed a flop of the peak (bench/algorithms.py).
-_PRODUCT, _PACKING = 0.85, 0.027
+# Fractions of the FMA peak that the product reaches, forward and for the gradient of the weights, and elements of
+# patches packed a flop of the peak (bench/layers.py on Zen 4). Finding out where a tap's patches lie takes as long as
+# packing _PER_TAP channels of them.
+_PRODUCT, _GRADIENT, _PACKING, _PER_TAP = 0.85, 0.4, 0.027, 12
 # Rows of filters in a task of backward_weights: sums of 224 × 512 bytes stay in L2 beside both packed operands.
 _PANELS = 16
 
@@ -24,13 +26,19 @@ class Im2col(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
-        patches = problem.macs / max(problem.out_channels // problem.groups, 1)
-        if problem.direction == "backward_data":
-            patches = problem.macs / max(problem.in_channels // problem.groups, 1)
+        from ..kernels.cpu.tile import ROWS
+        from . import geometry
+
+        if problem.direction == "backward_weights":
+            return Cost((Stage("products", problem.flops, problem.min_bytes, _GRADIENT),))
+        work = geometry.extent(problem)
+        rows, channels = work.filters * work.parts, max(work.channels * work.parts, 1)
+        patches = problem.macs * work.parts / max(work.filters, 1) * (1 + _PER_TAP / channels)
+        whole = -(-rows // ROWS) * ROWS
         return Cost(
             (
                 Stage("patches", patches, problem.min_bytes, _PACKING),
-                Stage("products", problem.flops, 0, _PRODUCT),
+                Stage("products", problem.flops * whole / max(rows, 1), 0, _PRODUCT),
             )
         )
 

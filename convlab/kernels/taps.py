@@ -20,7 +20,8 @@ class Axis(NamedTuple):
     """Outputs first, first + stride, … of one axis.
 
     outputs: how many. taps: which of the kernel's taps reach them. offsets: intp, their positions relative to the
-    output's; step: positions from one output to the next; source: intp, the input element at each position, −1 for zero.
+    output's; step: positions from one output to the next; source: intp, the input element at each position, −1 for
+    a padding zero.
     """
 
     first: int

@@ -34,24 +34,21 @@ def pack_gradients(
     A step is an output, for complex data an output and a part of x, with the rule of complex multiplication.
     """
     simd.outlined()
+    positions = simd.stack(1, MAX_LANES)
     source, item = g.data, g.data.itemsize
+    for p in range(count):
+        positions[p] = base + image[p] * g.image + depth[p] * g.plane + row[p] * g.row + column[p] * g.column
     for r in range(rows):
         panel, inside = r // ROWS, r % ROWS
         width = min(ROWS, rows - panel * ROWS)
-        start = panel * ROWS * count * parts
+        target = panel * ROWS * count * parts + inside
         channel, part = (first + r) // parts, (first + r) % parts
+        offset = channel * g.channel
         for p in range(count):
-            at = (
-                base
-                + image[p] * g.image
-                + channel * g.channel
-                + depth[p] * g.plane
-                + row[p] * g.row
-                + column[p] * g.column
-            )
             for other in range(parts):
-                value = simd.raw_at(source, at + (part ^ other) * item)
-                panels[start + (p * parts + other) * width + inside] = -value if other > part else value
+                value = simd.raw_at(source, positions[p] + offset + (part ^ other) * item)
+                panels[target] = -value if other > part else value
+                target += width
 
 
 @jit
@@ -63,19 +60,26 @@ def pack_pairs(
     simd.outlined()
     positions, steps = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
     source, item, width = x.data, x.data.itemsize, VECTORS * simd.lanes(zero)
-    for lane in range(lanes):
+    lane = 0
+    while lane < lanes:
         tap, channel = (first + lane) // channels, (first + lane) % channels
         if lane == 0 or channel == 0:
             read_positions(
                 x, base, group_offset, taps, tap, image, depth, row, column, count, padding, positions, steps
             )  # fmt: skip
+        # Lanes of one tap and one panel at a time: they are written side by side.
+        here = min(lanes - lane, channels - channel, width - lane % width)
         target = lane // width * count * parts * width + lane % width
         for p in range(count):
             outside = steps[p] == NOWHERE
+            move = 0 if outside else steps[p]
             for part in range(parts):
-                at = positions[p] if outside else positions[p] + channel * steps[p] + part * item
-                panels[target] = simd.raw_at(source, at)
+                at = positions[p] if outside else positions[p] + channel * move + part * item
+                for i in range(here):
+                    panels[target + i] = simd.raw_at(source, at)
+                    at += move
                 target += width
+        lane += here
 
 
 @jit
