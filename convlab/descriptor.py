@@ -7,13 +7,10 @@ nothing else, cubic; with iw alone, one-dimensional. Here mb defaults to 1 (benc
 """
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import ProblemError
 from .geometry import extent
-
-if TYPE_CHECKING:
-    from .problem import ConvProblem
 
 _AXES = "dhw"
 _KEYS = ("g", "mb", "ic", "oc", *(what + axis for axis in _AXES for what in "ioksdp"))
@@ -84,8 +81,8 @@ def _axis(text: str, values: dict[str, int], axis: str) -> tuple[int, int, int, 
     return size, out, kernel, stride, (lo, hi), dilation
 
 
-def write(problem: "ConvProblem") -> str:
-    """The descriptor of a problem; axes equal to the first are left out."""
+def write(problem: Any) -> str:
+    """The descriptor of a ConvProblem; axes equal to the first are left out."""
     parts = [f"g{problem.groups}"] if problem.groups > 1 else []
     parts.append(f"mb{problem.batch}")
     axes = _AXES[3 - problem.ndim :]

@@ -6,15 +6,14 @@ The list of candidates is the one that `select.rank` made the choice from.
 import textwrap
 from collections.abc import Sequence
 
-import numpy as np
-
 from .algorithm import Stage
-from .bounds import accumulator
 from .problem import ConvProblem
-from .select import BANDWIDTH, FLOAT32_FLOPS, Candidate
-from .units import in_bytes, in_words, short
+from .select import BANDWIDTH, Candidate, nominal_flops
+from .units import in_bytes, in_words, memory, short
 
 WIDTH = 80
+
+_INSTANT = 1e-12  # seconds
 
 
 def explanation(problem: ConvProblem, candidates: Sequence[Candidate], chosen: str) -> str:
@@ -25,23 +24,12 @@ def explanation(problem: ConvProblem, candidates: Sequence[Candidate], chosen: s
     choice = next(c for c in candidates if c.name == chosen)
     runnable = [c for c in candidates if c.reason is None]
     refused = [c for c in candidates if c.reason is not None]
-    sections = [_problem(problem), _verdict(choice, runnable), _comparison(problem, choice, runnable)]
+    sections = [_problem(problem), _verdict(choice, runnable), _comparison(choice, runnable)]
     if choice.cost is not None:
         sections.append(_stages(problem, choice.name, choice.cost.stages))
     if refused:
         sections.append("\n".join(["What cannot run it:", *(_refusal(c) for c in refused)]))
     return "\n\n".join(sections)
-
-
-def direct_flops(problem: ConvProblem) -> int:
-    """Operations of the direct algorithm: two a multiply-add, eight where it is complex."""
-    return problem.macs * (8 if problem.dtype.kind == "c" else 2)
-
-
-def nominal_flops(dtype: np.dtype) -> float:
-    """Operations a second of the nominal core that estimates are made for, in a dtype's accumulator."""
-    width = accumulator(dtype).itemsize // (2 if dtype.kind == "c" else 1)
-    return FLOAT32_FLOPS * 4 / width
 
 
 def _problem(problem: ConvProblem) -> str:
@@ -51,7 +39,7 @@ def _problem(problem: ConvProblem) -> str:
         "backward_data": f"{y} is taken back through {w} to {x}",
         "backward_weights": f"{x} and {y} are reduced to {w}",
     }[problem.direction]
-    intensity, balance = direct_flops(problem) / max(problem.min_bytes, 1), nominal_flops(problem.dtype) / BANDWIDTH
+    intensity, balance = problem.flops / max(problem.min_bytes, 1), nominal_flops(problem.dtype) / BANDWIDTH
     limit, other = ("arithmetic", "memory") if intensity > balance else ("memory", "arithmetic")
     text = (
         f"{what}: {in_words(problem.macs)} multiply-adds. The arrays are {in_bytes(problem.min_bytes)}, to be moved "
@@ -75,34 +63,35 @@ def _verdict(choice: Candidate, runnable: Sequence[Candidate]) -> str:
 
 def _against(choice: Candidate, own: float, nearest: str, theirs: float) -> str:
     if own > theirs:
-        return f"{choice.name} was named: by estimate it takes {short(own / theirs)} times as long as {nearest}"
+        return f"{choice.name} was named: by estimate it takes {_ratio(own, theirs)} times as long as {nearest}"
     estimate = f"{choice.name} is chosen: an estimated {_ms(own)} ms on one nominal core,"
-    if theirs < 1.005 * own:
+    if theirs <= 1.005 * own:
         return f"{estimate} no slower than {nearest}, the next"
-    return f"{estimate} {short(theirs / own)} times as fast as {nearest}, the next"
+    return f"{estimate} {_ratio(theirs, own)} times as fast as {nearest}, the next"
 
 
 def _memory(choice: Candidate) -> str:
+    if choice.workspace_bytes is None:
+        return "What memory it takes is unknown."
     needs = [f"{in_bytes(choice.workspace_bytes)} of workspace"] if choice.workspace_bytes else []
     if choice.prepared_bytes:
         needs.append(f"{in_bytes(choice.prepared_bytes)} of prepared weights")
     return f"It needs {' and '.join(needs) or 'no memory beyond the arrays themselves'}."
 
 
-def _comparison(problem: ConvProblem, choice: Candidate, runnable: Sequence[Candidate]) -> str:
+def _comparison(choice: Candidate, runnable: Sequence[Candidate]) -> str:
     best = min((c.seconds for c in runnable if c.seconds is not None), default=None)
     rows = [("", "algorithm", "estimate ms", "x best", "workspace", "prepared", "error bound")]
     for c in runnable:
-        model = c.algorithm.error_model(problem)
         rows.append(
             (
                 "*" if c is choice else "",
                 c.name,
                 "unknown" if c.seconds is None else _ms(c.seconds),
-                "" if c.seconds is None or best is None else f"{c.seconds / best:.2f}",
-                in_bytes(c.workspace_bytes) if c.workspace_bytes else "-",
-                in_bytes(c.prepared_bytes) if c.prepared_bytes else "-",
-                "not stated" if model is None else model.kind,
+                "" if c.seconds is None or best is None else _ratio(c.seconds, best),
+                memory(c.workspace_bytes),
+                memory(c.prepared_bytes),
+                "not stated" if c.error_model is None else c.error_model.kind,
             )
         )
     return _table(rows, left=(0, 1, 6))
@@ -134,6 +123,11 @@ def _refusal(candidate: Candidate) -> str:
 
 def _paragraph(text: str) -> str:
     return textwrap.fill(text, WIDTH)
+
+
+def _ratio(seconds: float, other: float) -> str:
+    """Of two estimates; those of an empty problem, which are 0, are taken for an instant."""
+    return short(max(seconds, _INSTANT) / max(other, _INSTANT))
 
 
 def _ms(seconds: float) -> str:

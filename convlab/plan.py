@@ -18,6 +18,8 @@ from .geometry import integer
 from .problem import ConvProblem
 from .select import Candidate
 
+# By default a thread joins in for every so many multiply-adds: some 10 µs of work, where waking it costs 2 to 5.
+_MACS_A_THREAD = 2**18
 # Scratch arrays start on a cache line of their own, as vector loads like it.
 _CACHE_LINE = 64
 
@@ -89,7 +91,8 @@ class Plan:
     """A convolution ready to run: `plan(x)` gives the result.
 
     Built by `convlab.plan`. Holds a copy of the weights and the bias and owns its workspace; a lock admits
-    one call at a time, and separate Plans run side by side.
+    one call at a time, and separate Plans run side by side. workspace_bytes and prepared_bytes: what it holds
+    beyond that copy; a workspace_bytes of None is a peer's, which allocates as it likes.
     """
 
     def __init__(
@@ -202,8 +205,13 @@ def make_plan(
     threads: int | None = None,
     unbatched: bool = False,
 ) -> Plan:
-    """Choose an algorithm for the problem ("auto"), or take the one named, and bind it."""
+    """Choose an algorithm for the problem ("auto"), or take the one named, and bind it.
+
+    threads: by default all that the process may use, fewer where the problem has too little work for them.
+    """
     workers = resolve_threads(threads)
+    if threads is None:
+        workers = min(workers, 1 + problem.macs // _MACS_A_THREAD)
     limits: dict[str, Any] = {"accuracy": accuracy, "workspace_limit": workspace_limit, "threads": workers}
     candidates = None
     if algorithm == "auto":

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import geometry
+from .descriptor import parse, write
 from .errors import DTypeError, ProblemError
 
 DIRECTIONS = ("forward", "backward_data", "backward_weights")
@@ -178,8 +179,6 @@ class ConvProblem:
     @classmethod
     def from_descriptor(cls, text: str, **options: Any) -> "ConvProblem":
         """From a benchdnn descriptor such as "mb1ic64ih56oc64oh56kh3ph1"."""
-        from .descriptor import parse
-
         return cls(**parse(text), **options)
 
     # -- shapes, in the layout of the arrays, batched
@@ -242,8 +241,6 @@ class ConvProblem:
     @property
     def descriptor(self) -> str:
         """The benchdnn descriptor (sizes and geometry; dtype, layout, direction and epilogue are options)."""
-        from .descriptor import write
-
         return write(self)
 
     def replace(self, **changes: Any) -> "ConvProblem":

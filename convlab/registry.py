@@ -60,6 +60,11 @@ def peers(backend: str = "cpu") -> list[str]:
     return sorted(_entries(PEERS, check_backend(backend)))
 
 
+def is_peer(name: str, backend: str = "cpu") -> bool:
+    """Whether get_algorithm(name, backend) is another library, which promises less than the interface says."""
+    return name in peers(backend) and (name, backend) not in algorithms(backend)
+
+
 def get_algorithm(name: str, backend: str = "cpu") -> Algorithm:
     """The algorithm or peer of that name.
 

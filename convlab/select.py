@@ -5,8 +5,10 @@ The same list serves algorithm="auto", `Plan.explain()`, error messages and the 
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import registry
-from .algorithm import Algorithm, Context, Cost
+from .algorithm import Algorithm, Context, Cost, ErrorModel
 from .bounds import accumulator
 from .errors import ProblemError, UnsupportedError
 from .problem import ConvProblem, choice
@@ -23,18 +25,29 @@ _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An algorithm considered for a problem: its cost, memory and estimated time, or why it is out."""
+    """An algorithm considered for a problem: its cost, memory, error and estimated time, or why it is out.
+
+    error: what it raised when it was asked, if that is why it is out. workspace_bytes: None where nobody knows, as
+    of a peer, which does not tell what it allocates.
+    """
 
     algorithm: Algorithm
     reason: str | None = None
     cost: Cost | None = None
     seconds: float | None = None
-    workspace_bytes: int = 0
+    workspace_bytes: int | None = 0
     prepared_bytes: int = 0
+    error_model: ErrorModel | None = None
+    error: Exception | None = None
 
     @property
     def name(self) -> str:
         return self.algorithm.name
+
+    @property
+    def eligible(self) -> bool:
+        """Whether "auto" may take it: it can run, and states its cost and its error."""
+        return self.reason is None and self.seconds is not None and self.error_model is not None
 
 
 def parse_bytes(value: int | str | None) -> int | None:
@@ -55,24 +68,42 @@ def parse_bytes(value: int | str | None) -> int | None:
     return limit
 
 
+def nominal_flops(dtype: np.dtype) -> float:
+    """Operations a second of the nominal core, in a dtype's accumulator."""
+    width = accumulator(dtype).itemsize // (2 if dtype.kind == "c" else 1)
+    return FLOAT32_FLOPS * 4 / width
+
+
 def consider(
     algorithm: Algorithm, problem: ConvProblem, ctx: Context, accuracy: str = "normwise", limit: int | None = None
 ) -> Candidate:
-    """One algorithm on one problem under the caller's limits."""
-    reason = algorithm.why_not(problem)
-    if reason is not None:
-        return Candidate(algorithm, reason)
-    cost = algorithm.cost(problem)
-    workspace = sum(spec.nbytes(ctx.threads) for spec in algorithm.workspace(problem, ctx).values())
-    prepared = sum(spec.nbytes() for spec in algorithm.prepared(problem).values())
-    model = algorithm.error_model(problem)
+    """One algorithm on one problem under the caller's limits. One that raises is out, and the reason says so."""
+    asked = "why_not"
+    try:
+        reason = algorithm.why_not(problem)
+        if reason is not None:
+            return Candidate(algorithm, reason)
+        asked = "cost"
+        cost = algorithm.cost(problem)
+        seconds = None if cost is None else cost.seconds(nominal_flops(problem.dtype), BANDWIDTH)
+        asked = "workspace"
+        workspace = sum(spec.nbytes(ctx.threads) for spec in algorithm.workspace(problem, ctx).values())
+        asked = "prepared"
+        prepared = sum(spec.nbytes() for spec in algorithm.prepared(problem).values())
+        asked = "error_model"
+        model = algorithm.error_model(problem)
+        if model is not None:
+            choice("kind", model.kind, ACCURACIES)
+    except Exception as error:  # a plugin may fail in any way; it must not take the others with it
+        return Candidate(algorithm, f"its {asked}() raised {type(error).__name__}: {error}", error=error)
+    known = not registry.is_peer(algorithm.name, algorithm.backend)
     if model is not None and ACCURACIES.index(model.kind) > ACCURACIES.index(accuracy):
         reason = f"its error is bounded {model.kind} only, accuracy={accuracy!r} was asked"
+    elif limit is not None and not known:
+        reason = f"what memory another library takes is unknown, workspace_limit is {limit}"
     elif limit is not None and workspace + prepared > limit:
         reason = f"needs {workspace + prepared} bytes (workspace and prepared weights), workspace_limit is {limit}"
-    width = accumulator(problem.dtype).itemsize // (2 if problem.dtype.kind == "c" else 1)
-    seconds = None if cost is None else cost.seconds(FLOAT32_FLOPS * 4 / width, BANDWIDTH)
-    return Candidate(algorithm, reason, cost, seconds, workspace, prepared)
+    return Candidate(algorithm, reason, cost, seconds, workspace if known else None, prepared, model)
 
 
 def rank(
@@ -90,17 +121,17 @@ def rank(
     choice("accuracy", accuracy, ACCURACIES)
     limit, ctx = parse_bytes(workspace_limit), Context(threads=threads)
     found = [consider(a, problem, ctx, accuracy, limit) for a in registry.available(backend)]
-    infinity = float("inf")
-    return sorted(
-        found,
-        key=lambda c: (c.reason is not None, not _eligible(c, problem), c.seconds or infinity, c.name),
-    )
+
+    def order(c: Candidate) -> tuple[bool, bool, float, str]:
+        return c.reason is not None, not c.eligible, float("inf") if c.seconds is None else c.seconds, c.name
+
+    return sorted(found, key=order)
 
 
 def pick(candidates: list[Candidate], problem: ConvProblem) -> Candidate:
     """What "auto" takes: the first candidate that can run and states its cost and its error."""
     for candidate in candidates:
-        if candidate.reason is None and _eligible(candidate, problem):
+        if candidate.eligible:
             return candidate
     reasons = "; ".join(f"{c.name}: {c.reason or 'states no cost or no error bound'}" for c in candidates)
     raise UnsupportedError(f"no algorithm can run {problem}: {reasons or 'none is installed for this backend'}")
@@ -120,9 +151,5 @@ def named(
     algorithm = registry.get_algorithm(name, backend)
     candidate = consider(algorithm, problem, Context(threads=threads), accuracy, parse_bytes(workspace_limit))
     if candidate.reason is not None:
-        raise UnsupportedError(f"algorithm={name!r} cannot run {problem}: {candidate.reason}")
+        raise UnsupportedError(f"algorithm={name!r} cannot run {problem}: {candidate.reason}") from candidate.error
     return candidate
-
-
-def _eligible(candidate: Candidate, problem: ConvProblem) -> bool:
-    return candidate.seconds is not None and candidate.algorithm.error_model(problem) is not None

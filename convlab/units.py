@@ -17,6 +17,13 @@ def in_bytes(size: float) -> str:
     return " ".join(_scaled(size, 1024, _BINARY))
 
 
+def memory(size: int | None) -> str:
+    """The cell of a table for memory that is needed: "-" for none, "?" for unknown."""
+    if size is None:
+        return "?"
+    return in_bytes(size) if size else "-"
+
+
 def in_words(count: float) -> str:
     """A large count: "1.85 billion"."""
     return " ".join(_scaled(count, 1000, _THOUSANDS)).rstrip()

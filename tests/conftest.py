@@ -31,3 +31,18 @@ def registered():
     yield add
     if ("stub", "cpu") in registry.algorithms("cpu"):
         registry.unregister("stub")
+
+
+@pytest.fixture
+def only_peer(monkeypatch):
+    """Make an instance the one installed peer for one test; gives its name."""
+    from convlab import registry
+
+    def install(algorithm):
+        entries, group = registry._entries, (registry.PEERS, algorithm.backend)
+        found = {algorithm.name: "an entry point"}
+        monkeypatch.setattr(registry, "_entries", lambda *asked: found if asked == group else entries(*asked))
+        monkeypatch.setitem(registry._loaded, (*group, algorithm.name), algorithm)
+        return algorithm.name
+
+    return install

@@ -169,12 +169,12 @@ def test_nothing_that_runs_exits_1(stubs):
     assert "refuses: it is a Tuesday" in run("bench", SMALL, "--algorithm", "refuses", *QUICK, code=1)
 
 
-def test_peer(stubs, monkeypatch):
-    stubs(Stub(), Stub("other"))
-    monkeypatch.setattr(registry, "peers", lambda backend="cpu": ["other"])
+def test_peer(stub, only_peer):
+    only_peer(Stub("other"))
     for asked in ("other", "all"):
         output = run("bench", SMALL, *STUB, "--against", asked)
         assert "Other libraries: other." in output
+        assert re.search(r"^other .* \? ", output, re.MULTILINE)  # what memory it takes
         assert "--against other" in " ".join(output.split())
     assert "that is no peer" in run("bench", SMALL, *STUB, "--against", "stub", code=2)
     assert "Did you mean 'other'" in run("bench", SMALL, *STUB, "--against", "othr", code=2)
@@ -314,10 +314,16 @@ def test_list_imports_none_of_them():
 
 
 def test_explain(stubs):
-    stubs(Stub("quick-stub", seconds=1e-9), Stub("slow-stub", seconds=1e3))
+    stubs(Stub("quick-stub", seconds=1e-4), Stub("slow-stub", seconds=1e3))
     output = run("explain", "mb1ic64ih224oc64oh224kh3ph1", "--threads", "1")
     assert "quick-stub is chosen" in output
     assert max(map(len, output.splitlines())) <= 80
+
+
+def test_explain_a_peer(stub, only_peer):
+    output = " ".join(run("explain", SMALL, "--algorithm", only_peer(Stub("other", seconds=None))).split())
+    assert "other was named; it states no cost" in output
+    assert "What memory it takes is unknown." in output
 
 
 def test_explain_one_that_is_named(stubs):

@@ -273,6 +273,34 @@ def test_same_seed_tries_the_same_problems(registered):
     assert tried(1) == tried(1) != tried(2)
 
 
+class DependsOnMuchMore(Honest):
+    def run(self, problem, operands, state, workspace, out, ctx):
+        super().run(problem, operands, state, workspace, out, ctx)
+        if ctx.threads == 3 and problem.dtype == np.float32:
+            out += 1
+
+
+def test_peer_may_differ_in_the_last_bits_but_not_by_more(only_peer):
+    only_peer(DependsOnThreads())
+    assert check("stub", properties=["threads"], max_examples=200) == []
+    only_peer(DependsOnMuchMore())
+    (failure,) = check("stub", properties=["threads"], max_examples=200)
+    assert "allowed" in failure.message
+
+
+@pytest.mark.parametrize("method", ["why_not", "cost", "workspace", "prepared", "error_model"])
+def test_algorithm_that_raises_when_asked_fails(registered, method):
+    def ask(self, problem, *others):
+        if problem.dtype == np.float64:
+            raise TypeError("not that")
+        return getattr(super(Asked, self), method)(problem, *others)
+
+    Asked = type("Asked", (Honest,), {method: ask})
+    (failure,) = check(registered(Asked()), properties=["exact_integers"], max_examples=100)
+    assert failure.message == f"its {method}() raised TypeError: not that"
+    assert failure.problem.dtype == np.float64
+
+
 def test_unknown_names(registered):
     with pytest.raises(convlab.UnsupportedError, match="Valid are 'auto'"):
         check("no-such-algorithm")

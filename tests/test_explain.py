@@ -3,10 +3,10 @@
 import pytest
 from fakes import Stub, registering
 
-from convlab import ConvProblem
+from convlab import ConvProblem, Cost
 from convlab.explain import explanation
 from convlab.select import rank
-from convlab.units import in_bytes, in_words, plural, short
+from convlab.units import in_bytes, in_words, memory, plural, short
 
 VGG = ConvProblem.from_descriptor("mb1ic64ih224oc64oh224kh3ph1")
 
@@ -54,10 +54,23 @@ def test_explanation_of_a_problem_that_memory_bounds(stubs):
     assert "memory is what bounds this problem" in " ".join(explanation(depthwise, candidates, "stub").split())
 
 
+def test_explanation_of_nothing(stubs):
+    class Instant(Stub):
+        def cost(self, problem):
+            return Cost(())
+
+    stubs(Instant("stub-a"), Instant("stub-b"), Stub("stub-c", seconds=1e-6))
+    empty = ConvProblem.forward((0, 1, 8), (0, 1, 3))
+    candidates = [c for c in rank(empty) if c.name.startswith("stub-")]
+    assert "no slower than stub-b" in " ".join(explanation(empty, candidates, "stub-a").split())
+    assert "1000000 times as long as stub-a" in " ".join(explanation(empty, candidates, "stub-c").split())
+
+
 def test_units():
     assert [short(v) for v in (0, 0.0123, 0.9996, 1.234, 9.996, 45.67, 99.96, 12345.6)] == [
         "0.000", "0.012", "1.00", "1.23", "10.0", "45.7", "100", "12346",
     ]  # fmt: skip
     assert [in_bytes(n) for n in (0, 512, 1024, 1.5 * 2**20)] == ["0 B", "512 B", "1.00 KiB", "1.50 MiB"]
+    assert [memory(n) for n in (None, 0, 1024)] == ["?", "-", "1.00 KiB"]
     assert [in_words(n) for n in (7, 230_400, 1_849_688_064)] == ["7", "230 thousand", "1.85 billion"]
     assert [plural(n, "thread") for n in (1, 2)] == ["1 thread", "2 threads"]

@@ -270,6 +270,7 @@ def test_direct_needs_no_workspace():
 # -- torch: its documented examples (batches of the 3-D ones shortened), and options
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize(
     ("ndim", "x", "w", "options"),
     [
@@ -288,6 +289,7 @@ def test_conv_as_torch(ndim, x, w, options):
     close(CONV[ndim](x, w, bias, **options), expected.numpy())
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize(
     ("ndim", "x", "w", "options"),
     [

@@ -52,6 +52,7 @@ def test_input_size_lost_to_the_stride_is_told_by_the_argument():
     assert longer[0, 0, -1] == 0
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize(
     ("ndim", "x", "w", "options"),
     [

@@ -197,6 +197,16 @@ def test_rows_by_outcome(stubs):
     assert failed["wrong"].startswith("wrong result: the largest |error| is 1")
 
 
+def test_broken_algorithm_is_a_failure(stubs):
+    class Broken(Stub):
+        def cost(self, problem):
+            return 1 / 0
+
+    report = bench([*stubs(Broken("broken")), *stubs(Stub())])
+    assert [row.algorithm for row in report.timed] == ["stub"]
+    assert report.failed[0].reason == "its cost() raised ZeroDivisionError: division by zero"
+
+
 def test_an_element_that_is_not_written_is_a_failure(stubs):
     class Forgetful(Stub):
         def run(self, problem, operands, state, workspace, out, ctx):

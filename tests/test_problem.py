@@ -74,6 +74,17 @@ def test_forward_constructor_gives_the_problem_back(problem):
     assert again == problem
 
 
+@pytest.mark.parametrize("out_size", [(6, 6), (5, 1)])
+def test_outputs_need_not_reach_the_end(out_size):
+    assert ConvProblem(**{**PLAIN, "out_size": out_size}).y_shape == (1, 4, *out_size)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_data", "backward_weights"])
+def test_one_output_too_many_is_refused_in_every_direction(direction):
+    with pytest.raises(ProblemError, match="out_size=7 on spatial axis 1 reads past"):
+        ConvProblem(**{**PLAIN, "out_size": (6, 7)}, direction=direction)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -82,6 +93,9 @@ def test_forward_constructor_gives_the_problem_back(problem):
         ({"in_channels": 8, "groups": 8}, "groups=8 does not divide the 4 out-channels"),
         ({"kernel": (3, 0)}, r"kernel \(3, 0\) has an empty axis"),
         ({"in_size": (0, 8)}, r"spatial size \(0, 8\) has an empty axis"),
+        ({"out_size": (7, 6)}, "out_size=7 on spatial axis 0 reads past the padded input of 8 elements"),
+        ({"stride": (1, 2)}, r"out_size=6 on spatial axis 1 reads past .* \(kernel 3, stride 2, dilation 1\)"),
+        ({"dilation": (2, 1), "padding": ((0, 1), (0, 0))}, "out_size=6 on spatial axis 0 reads past .* of 9 elements"),
         ({"direction": "backward"}, "direction='backward' is unknown; valid are 'forward', 'backward_data'"),
         ({"layout": "NHWC"}, "layout='NHWC' is unknown; valid are 'channels_first', 'channels_last'"),
         ({"activation": "elu"}, "activation='elu' is unknown; valid are None, 'relu'"),

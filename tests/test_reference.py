@@ -151,6 +151,7 @@ def torch_result(p, arrays):
     return (result.movedim(1, -1) if turn else result).numpy()
 
 
+@pytest.mark.peers
 @given(problems(dtypes=("float64", "complex128"), max_macs=2**15), SEEDS)
 def test_against_torch(problem, seed):
     pytest.importorskip("torch")
@@ -160,6 +161,7 @@ def test_against_torch(problem, seed):
     assert np.allclose(reference.solve(problem, *arrays), torch_result(problem, arrays), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_against_torch(name):
     torch = pytest.importorskip("torch")

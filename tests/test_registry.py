@@ -83,6 +83,17 @@ def test_unknown_backend_is_named():
             ask("gpu")
 
 
+def test_peers_are_told_from_algorithms(stub, only_peer):
+    peer = type("Peer", (Stub,), {"name": "peer"})()
+    assert not registry.is_peer("peer")
+    only_peer(peer)
+    assert registry.is_peer("peer")
+    assert not registry.is_peer("stub")
+    only_peer(Stub())  # an algorithm of the same name goes before
+    assert convlab.get_algorithm("stub") is stub
+    assert not registry.is_peer("stub")
+
+
 # -- plugins, each in an interpreter of its own: entry points are read once a process
 
 GOOD = """

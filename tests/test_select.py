@@ -1,5 +1,6 @@
 """rank and pick: one list of candidates, its order, and the words of its refusals."""
 
+import numpy as np
 import pytest
 from stubs import Honest
 
@@ -64,14 +65,44 @@ def test_accuracy_admits_what_is_at_least_as_strict(only, accuracy, admitted):
 
 
 def test_limit_covers_workspace_and_prepared_weights(only):
-    import numpy as np
-
     prepared = {"packed": convlab.ArraySpec((100,), np.dtype(np.float32))}
     only(named("packing", prepared=lambda self, problem: prepared))
     (candidate,) = select.rank(PROBLEM, workspace_limit=427, threads=1)
     assert (candidate.workspace_bytes, candidate.prepared_bytes) == (28, 400)
     assert candidate.reason == "needs 428 bytes (workspace and prepared weights), workspace_limit is 427"
     assert select.rank(PROBLEM, workspace_limit="1KiB")[0].reason is None
+
+
+@pytest.mark.parametrize("method", ["why_not", "cost", "workspace", "prepared", "error_model"])
+def test_what_raises_is_out_and_harms_nothing(only, method):
+    def ask(self, *arguments):
+        raise TypeError("not that")
+
+    only(named("broken", **{method: ask, "flops": 1}), named("fine"))
+    fine, broken = select.rank(PROBLEM)
+    assert (broken.name, broken.reason) == ("broken", f"its {method}() raised TypeError: not that")
+    assert isinstance(broken.error, TypeError)
+    assert select.pick([broken, fine], PROBLEM) is fine
+    with pytest.raises(UnsupportedError, match=rf"broken: its {method}\(\) raised TypeError: not that"):
+        select.pick([broken], PROBLEM)
+
+
+def test_error_of_unknown_kind(only):
+    only(named("exact", error_model=lambda self, problem: convlab.ErrorModel("exact", None)))
+    (candidate,) = select.rank(PROBLEM)
+    assert "its error_model() raised ProblemError: kind='exact' is unknown; valid are 'comp" in candidate.reason
+
+
+def test_memory_of_a_peer_is_unknown(only_peer):
+    only_peer(Honest())
+    assert select.named("stub", PROBLEM).workspace_bytes is None
+    with pytest.raises(UnsupportedError, match="what memory another library takes is unknown, workspace_limit is 64"):
+        select.named("stub", PROBLEM, workspace_limit=64)
+
+
+def test_nominal_flops_of_a_dtype_are_those_of_its_accumulator():
+    rates = [select.nominal_flops(np.dtype(name)) / 1e9 for name in ("f4", "f8", "f2", "c8", "c16", "i1")]
+    assert rates == [100, 50, 100, 100, 50, 400]
 
 
 @pytest.mark.parametrize(

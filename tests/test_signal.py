@@ -12,11 +12,13 @@ def signal():
     return pytest.importorskip("scipy.signal")
 
 
+@pytest.mark.peers
 def test_convolve_as_documented(signal):
     sig, win = np.repeat([0.0, 1.0, 0.0], 100), signal.windows.hann(50)
     close(convlab.convolve(sig, win, mode="same") / sum(win), signal.convolve(sig, win, mode="same") / sum(win))
 
 
+@pytest.mark.peers
 def test_correlate_as_documented(signal):
     sig = np.repeat([0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0], 128)
     noisy = sig + np.random.default_rng(0).standard_normal(len(sig))
@@ -25,6 +27,7 @@ def test_correlate_as_documented(signal):
     close(convlab.correlate(x, y), signal.correlate(x, y))
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("mode", ["full", "valid", "same"])
 @pytest.mark.parametrize("call", ["convolve", "correlate"])
 @pytest.mark.parametrize(
@@ -42,6 +45,7 @@ def test_n_dimensional_as_scipy(signal, call, mode, shape1, shape2, dtype):
     close(result, expected)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("dtype", ["longdouble", "object", "bool"])
 @pytest.mark.parametrize("mode", ["full", "same"])
 def test_dtypes_without_kernels_as_scipy(signal, dtype, mode):

@@ -24,11 +24,11 @@ class Direct(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
-        from . import geometry
+        from . import lowering
 
         if problem.direction == "backward_weights":
             return Cost((Stage("products", problem.flops, problem.min_bytes, _GRADIENT),))
-        work, width = geometry.extent(problem), geometry.lanes(problem)
+        work, width = lowering.extent(problem), lowering.lanes(problem)
         taps = math.prod(problem.kernel)
         steps = work.channels * work.parts * taps
         if _few_filters(problem):
@@ -46,12 +46,12 @@ class Direct(Algorithm):
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from ..kernels.cpu.rows import FILTERS
         from ..kernels.cpu.tile import VECTORS
-        from . import geometry
+        from . import lowering
 
         if _few_filters(problem):
-            return geometry.pack(problem, weight, FILTERS, FILTERS, ctx.threads)
-        width = geometry.lanes(problem)
-        return geometry.pack(problem, weight, VECTORS * width, width, ctx.threads)
+            return lowering.pack(problem, weight, FILTERS, FILTERS, ctx.threads)
+        width = lowering.lanes(problem)
+        return lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
 
     def run(
         self,
@@ -65,28 +65,28 @@ class Direct(Algorithm):
         from ..kernels.cpu.direct import direct
         from ..kernels.cpu.gradient import direct_gradient
         from ..kernels.cpu.rows import rows
-        from . import geometry
+        from . import lowering
         from .launch import launch
 
-        extent, zero = geometry.extent(problem), geometry.example(problem)
+        extent, zero = lowering.extent(problem), lowering.example(problem)
         if problem.direction == "backward_weights":
-            x, g = (geometry.image_tensor(problem, operand) for operand in operands)
-            (sweep,) = geometry.sweeps(problem)
-            w = geometry.kernel_tensor(out)
+            x, g = (lowering.image_tensor(problem, operand) for operand in operands)
+            (sweep,) = lowering.sweeps(problem)
+            w = lowering.kernel_tensor(out)
             launch(direct_gradient, x, g, sweep.taps, extent, zero, w, threads=ctx.threads)
             return
         source, bias = operands
-        x = geometry.image_tensor(problem, source)
-        values, code = geometry.epilogue(problem, bias)
+        x = lowering.image_tensor(problem, source)
+        values, code = lowering.epilogue(problem, bias)
         kernel = rows if _few_filters(problem) else direct
         for sweep, panels in state:
-            y = geometry.outputs_of(sweep, out, problem)
+            y = lowering.outputs_of(sweep, out, problem)
             launch(kernel, x, panels, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
 
 
 def _few_filters(problem: ConvProblem) -> bool:
     """Whether a group's out-channels would leave half a vector empty: then vectors hold outputs of a row instead."""
-    from . import geometry
+    from . import lowering
 
-    work = geometry.extent(problem)
-    return 2 * work.filters * work.parts <= geometry.lanes(problem)
+    work = lowering.extent(problem)
+    return 2 * work.filters * work.parts <= lowering.lanes(problem)

@@ -27,11 +27,11 @@ class Im2col(Algorithm):
 
     def cost(self, problem: ConvProblem) -> Cost:
         from ..kernels.cpu.tile import ROWS
-        from . import geometry
+        from . import lowering
 
         if problem.direction == "backward_weights":
             return Cost((Stage("products", problem.flops, problem.min_bytes, _GRADIENT),))
-        work = geometry.extent(problem)
+        work = lowering.extent(problem)
         rows, channels = work.filters * work.parts, max(work.channels * work.parts, 1)
         patches = problem.macs * work.parts / max(work.filters, 1) * (1 + _PER_TAP / channels)
         whole = -(-rows // ROWS) * ROWS
@@ -46,9 +46,9 @@ class Im2col(Algorithm):
         from ..kernels.cpu.gemm import DEPTH, workspace
         from ..kernels.cpu.tensor import storage
         from ..kernels.cpu.tile import ROWS
-        from . import geometry
+        from . import lowering
 
-        work, zero = geometry.extent(problem), geometry.example(problem)
+        work, zero = lowering.extent(problem), lowering.example(problem)
         rows = work.filters * work.parts
         if problem.direction == "backward_weights":
             rows = min(rows, _PANELS * ROWS)
@@ -68,9 +68,9 @@ class Im2col(Algorithm):
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from ..kernels.cpu.tile import ROWS
-        from . import geometry
+        from . import lowering
 
-        return geometry.pack(problem, weight, ROWS, ROWS, ctx.threads)
+        return lowering.pack(problem, weight, ROWS, ROWS, ctx.threads)
 
     def run(
         self,
@@ -84,22 +84,22 @@ class Im2col(Algorithm):
         from ..kernels.cpu.gradient import gradient
         from ..kernels.cpu.im2col import im2col
         from ..kernels.cpu.tile import ROWS
-        from . import geometry
+        from . import lowering
         from .launch import launch
 
-        extent, zero = geometry.extent(problem), geometry.example(problem)
+        extent, zero = lowering.extent(problem), lowering.example(problem)
         sums, patches = workspace["sums"], workspace["patches"]
         if problem.direction == "backward_weights":
-            x, g = (geometry.image_tensor(problem, operand) for operand in operands)
-            (sweep,) = geometry.sweeps(problem)
+            x, g = (lowering.image_tensor(problem, operand) for operand in operands)
+            (sweep,) = lowering.sweeps(problem)
             launch(
                 gradient, x, g, sweep.taps, extent, _PANELS * ROWS, zero, sums, patches, workspace["gradients"],
-                geometry.kernel_tensor(out), threads=ctx.threads,
+                lowering.kernel_tensor(out), threads=ctx.threads,
             )  # fmt: skip
             return
         source, bias = operands
-        x = geometry.image_tensor(problem, source)
-        values, code = geometry.epilogue(problem, bias)
+        x = lowering.image_tensor(problem, source)
+        values, code = lowering.epilogue(problem, bias)
         for sweep, panels in state:
-            y = geometry.outputs_of(sweep, out, problem)
+            y = lowering.outputs_of(sweep, out, problem)
             launch(im2col, x, panels, values, sweep.taps, extent, code, zero, sums, patches, y, threads=ctx.threads)

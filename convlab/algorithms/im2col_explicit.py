@@ -53,16 +53,16 @@ class Im2colExplicit(Algorithm):
     ) -> None:
         from ..kernels.cpu.tensor import storage
         from ..kernels.cpu.unfold import unfold
-        from . import geometry
+        from . import lowering
         from .launch import launch
 
         source, bias = operands
-        x = geometry.image_tensor(problem, source)
-        (sweep,) = geometry.sweeps(problem)
+        x = lowering.image_tensor(problem, source)
+        (sweep,) = lowering.sweeps(problem)
         matrix = workspace["matrix"]
         flat = storage(matrix.reshape(-1))
         launch(
-            unfold, x, problem.batch, problem.in_channels, geometry.parts(problem), sweep.taps, flat,
+            unfold, x, problem.batch, problem.in_channels, lowering.parts(problem), sweep.taps, flat,
             threads=ctx.threads,
         )  # fmt: skip
         # Row c, image n of the matrix is channel c of image n of the 1x1 convolution.

@@ -11,7 +11,6 @@ import numpy as np
 from .. import reference, registry, select
 from ..algorithm import Context
 from ..errors import BackendError, UnsupportedError
-from ..explain import direct_flops
 from ..functional import resolve_backend
 from ..plan import Plan, resolve_threads
 from ..problem import ConvProblem
@@ -82,10 +81,10 @@ def benchmark(
         report_progress(f"timing {name}", _CHECKING + (1 - _CHECKING) * fraction)
 
     timings = interleave(calls, min_time, on_turn=on_turn)
-    found = [replace(row, peer=name in peers, timing=timings.get(name)) for name, row in rows.items()]
+    found = [replace(row, peer=registry.is_peer(name, backend), timing=timings.get(name)) for name, row in rows.items()]
     return Report(
         problem=problem,
-        flops=direct_flops(problem),
+        flops=problem.flops,
         rows=tuple(sorted(found, key=_order)),
         backend=backend,
         threads=workers,
@@ -141,7 +140,7 @@ def _first(case: _Case, name: str, backend: str, threads: int) -> tuple[Row, Cal
         algorithm = registry.get_algorithm(name, backend)
         candidate = select.consider(algorithm, problem, Context(threads=threads), accuracy="reduced")
         if candidate.reason is not None:
-            return Row(name, "refused", reason=candidate.reason), None
+            return Row(name, "failed" if candidate.error else "refused", reason=candidate.reason), None
         case.out.view(np.uint8).fill(0xFF)  # NaN, or -1: an element that is not written shows
         start = time.perf_counter()
         if problem.direction == "backward_weights":
@@ -152,7 +151,7 @@ def _first(case: _Case, name: str, backend: str, threads: int) -> tuple[Row, Cal
             call = partial(plan, operands[0], out=case.out)
         call()
         first_call = time.perf_counter() - start
-        accuracy = measure(problem, operands, case.out, case.expected, algorithm.error_model(problem))
+        accuracy = measure(problem, operands, case.out, case.expected, candidate.error_model)
     except BackendError as error:
         return Row(name, "refused", reason=str(error)), None
     except Exception as error:  # an algorithm may fail in any way; it must not take the others' numbers with it

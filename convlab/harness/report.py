@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..units import in_bytes, in_words, plural, short
+from ..units import in_bytes, in_words, memory, plural, short
 from .rerun import folded
 from .results import Report, Row
 
@@ -60,7 +60,7 @@ def _table(report: Report, plus_minus: str) -> Table:
             f"{plus_minus} {1e3 * row.timing.spread:.{decimals}f}",
             short(report.rate(row) / 1e9),
             "-" if part is None else f"{100 * part:.0f}",
-            in_bytes(row.workspace_bytes) if row.workspace_bytes else "-",
+            memory(row.workspace_bytes),
             _percent(row.accuracy.bound_fraction) + ("" if row.accuracy.stated else "*"),
             short(row.first_call),
             style="bold green" if i == 0 else "cyan" if row.peer else "",
@@ -90,7 +90,7 @@ def _notes(report: Report, plus_minus: str) -> list[str]:
     notes = [f"Time: median of interleaved calls {plus_minus} half the distance between the quartiles."]
     peers = [row.algorithm for row in report.timed if row.peer]
     if peers:
-        notes.append(f"Other libraries: {', '.join(peers)}.")
+        notes.append(f"Other libraries: {', '.join(peers)}. What memory they take (?) is unknown.")
     prepared = [f"{row.algorithm} {in_bytes(row.prepared_bytes)}" for row in report.timed if row.prepared_bytes]
     if prepared:
         notes.append(f"Prepared weights, kept beside the workspace: {', '.join(prepared)}.")

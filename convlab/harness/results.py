@@ -15,7 +15,8 @@ class Row:
 
     status "ok": checked and timed, every number is there. "refused": it cannot run the problem or is not
     installed, `reason` says why. "failed": it raised, or its result is outside its bound; `reason` says which.
-    first_call is in seconds: preparing the weights, compiling, and one run.
+    first_call is in seconds: preparing the weights, compiling, and one run. peer: it is another library, and what
+    workspace it takes is unknown (None).
     """
 
     algorithm: str
@@ -25,7 +26,7 @@ class Row:
     timing: Timing | None = None
     first_call: float | None = None
     accuracy: Accuracy | None = None
-    workspace_bytes: int = 0
+    workspace_bytes: int | None = 0
     prepared_bytes: int = 0
 
 

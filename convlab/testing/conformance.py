@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
 from .. import registry
-from ..algorithm import Algorithm
+from ..algorithm import Algorithm, Context
 from ..geometry import integer
 from ..problem import ConvProblem, choice
+from ..select import Candidate, consider
 from .properties import PROPERTIES, Property
 from .strategies import plain_problems, variations
 
@@ -82,16 +83,20 @@ def _try(algorithm: Algorithm, wanted: Property, max_examples: int, seed: int, r
     def refused(message: str) -> Outcome:
         return Outcome(wanted.name, 0, Failure(wanted.name, None, message, rerun))
 
-    def suitable(problem: ConvProblem) -> bool:
-        return algorithm.why_not(problem) is None and wanted.suits(algorithm, problem)
+    def asked(problem: ConvProblem) -> Candidate:
+        return consider(algorithm, problem, Context(), "reduced")
 
-    accepted = [problem for problem in plain_problems() if algorithm.why_not(problem) is None]
-    if not accepted:
-        reason = algorithm.why_not(plain_problems()[0])
-        return refused(f"{algorithm.name} accepts none of {len(plain_problems())} plain problems: {reason}")
-    about = [problem for problem in accepted if wanted.suits(algorithm, problem)]
+    def suits(problem: ConvProblem) -> bool:
+        candidate = asked(problem)
+        # One that raises when it is asked has not refused: the property will fail there, and say so.
+        return candidate.error is not None or (candidate.reason is None and wanted.suits(algorithm, problem))
+
+    about = [problem for problem in plain_problems() if suits(problem)]
     if not about:
-        return Outcome(wanted.name, 0)
+        reasons = [asked(problem).reason for problem in plain_problems()]
+        if None in reasons:
+            return Outcome(wanted.name, 0)
+        return refused(f"{algorithm.name} accepts none of {len(reasons)} plain problems: {reasons[0]}")
 
     examples = 0
     last: tuple[ConvProblem, Exception] | None = None
@@ -104,7 +109,7 @@ def _try(algorithm: Algorithm, wanted: Property, max_examples: int, seed: int, r
         # enough is left is seen to here, by the count of examples.
         suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
     )  # fmt: skip
-    @hypothesis.given(variations(about).map(wanted.adapt).filter(suitable), _SEEDS)
+    @hypothesis.given(variations(about).map(wanted.adapt).filter(suits), _SEEDS)
     def hold(problem: ConvProblem, data_seed: int) -> None:
         nonlocal examples, last
         try:

@@ -91,8 +91,9 @@ def _variation(
     mode = mode_drawn if "padding_mode" in features and base.direction != "backward_data" else "zeros"
 
     # As much is drawn for every problem, used or not: so that giving up a feature or an axis leaves the rest as it was.
+    # An axis given up is the first, where shrinking has made what was drawn plain already.
     def axes(name: str, values: st.SearchStrategy[Any], otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
-        drawn = tuple(draw(values) for _ in range(3))[: base.ndim]
+        drawn = tuple(draw(values) for _ in range(3))[-base.ndim :]
         return drawn if name in features else otherwise
 
     kernel = axes("kernel", st.integers(1, 4), base.kernel)

@@ -12,7 +12,7 @@ divides badly.
 from typing import Any
 
 from ..compile import jit
-from . import simd, tile
+from . import memory, simd, tile
 from .epilogue import consecutive, finish, write
 from .extent import locate, outputs_of, taps_of
 from .parallel import split
@@ -30,17 +30,17 @@ def accumulate(
     base: byte address of the group's first channel of x; panel: that of the block's first row in panels.
     """
     simd.outlined()
-    rows, steps = simd.stack(1, ROWS), simd.stack(1, ROWS)
-    moves, entries = simd.stack(1, ROWS), simd.stack(1, ROWS)
-    nothing = simd.stack(x.data, 1)
+    rows, steps = memory.stack(1, ROWS), memory.stack(1, ROWS)
+    moves, entries = memory.stack(1, ROWS), memory.stack(1, ROWS)
+    nothing = memory.stack(x.data, 1)
     nothing[0] = 0
-    padding, item = simd.address(nothing), x.data.itemsize
+    padding, item = memory.address(nothing), x.data.itemsize
     # Local names: each look into a tuple of arrays in a loop would count references.
     source, planes, lines, points = x.data, taps.planes, taps.lines, taps.points
     i_offsets, j_offsets, k_offsets = taps.i, taps.j, taps.k
     channel_step = x.channel
     for r in range(ROWS):  # by address, because indices are checked for negative ones every time
-        entries[r] = simd.address(points) + column[r] * taps.point_step * points.itemsize
+        entries[r] = memory.address(points) + column[r] * taps.point_step * points.itemsize
     for i in range(len(i_offsets)):
         for j in range(len(j_offsets)):
             for r in range(ROWS):
@@ -50,7 +50,7 @@ def accumulate(
             for k in range(len(k_offsets)):
                 outside = 0
                 for r in range(ROWS):
-                    c = simd.raw_at(points, entries[r] + k_offsets[k] * points.itemsize)
+                    c = memory.raw_at(points, entries[r] + k_offsets[k] * points.itemsize)
                     inside = (steps[r] | c) >= 0
                     rows[r] = steps[r] + c * x.column if inside else padding
                     outside += not inside
@@ -100,17 +100,17 @@ def direct_serial(
     outputs = extent.images * outputs_of(taps)
     tiles = (outputs + ROWS - 1) // ROWS
     reduction = taps_of(taps) * extent.parts * extent.channels
-    image, depth = simd.stack(1, ROWS), simd.stack(1, ROWS)
-    row, column = simd.stack(1, ROWS), simd.stack(1, ROWS)
-    positions = simd.stack(1, ROWS)
-    buffer = simd.stack_vectors(zero, TILE)
+    image, depth = memory.stack(1, ROWS), memory.stack(1, ROWS)
+    row, column = memory.stack(1, ROWS), memory.stack(1, ROWS)
+    positions = memory.stack(1, ROWS)
+    buffer = memory.stack_vectors(zero, TILE)
     for task in range(start, stop):
         index, first = task // tiles, task % tiles * ROWS
         group = index // per_group
         lane, count = block(index % per_group, lanes, VECTORS * width, width)
         locate(first, extent.images, ROWS, taps, image, depth, row, column)
-        base = simd.address(x.data) + group * extent.channels * x.channel
-        panel = simd.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
+        base = memory.address(x.data) + group * extent.channels * x.channel
+        panel = memory.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
         if count > width:
             wide = accumulate(
                 tile.zeros(zero, ROWS, VECTORS), x, base, taps, image, depth, row, column,
@@ -128,7 +128,7 @@ def direct_serial(
         stride, rows_left = VECTORS * width if count > width else width, min(ROWS, outputs - first)
         finish(buffer, 1, stride, count, rows_left, bias, group * lanes + lane, activation, zero)
         channel = group * extent.filters + lane // extent.parts
-        target = simd.address(y.data) + channel * y.channel
+        target = memory.address(y.data) + channel * y.channel
         joined = consecutive(positions, rows_left, y.data.itemsize)
         write(buffer, 1, stride, count, rows_left, y.data, target, positions, joined, y.channel, extent.parts, zero)
 

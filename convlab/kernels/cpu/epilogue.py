@@ -8,7 +8,7 @@ from numba import types
 from numba.extending import overload
 
 from ..compile import jit
-from . import simd
+from . import memory, simd, transpose
 from .tile import ROWS
 
 # Activations as kernels know them. Integers run unsigned, so theirs say how the bits are to be read.
@@ -73,7 +73,7 @@ def finish(
     simd.outlined()
     for lane in range(lanes):
         if len(bias):
-            value = simd.load_at(bias, zero, simd.address(bias) + (first + lane) * bias.itemsize)
+            value = memory.load_at(bias, zero, memory.address(bias) + (first + lane) * bias.itemsize)
             for point in range(points):
                 buffer[lane * lane_step + point * point_step] += value
         if code != NONE:
@@ -100,19 +100,19 @@ def write(
         for point in range(points):
             target = base + positions[point]
             for lane in range(0, lanes - vector + 1, vector):
-                simd.store_vector(y, target + lane * item, buffer, point * point_step + lane)
+                memory.store_vector(y, target + lane * item, buffer, point * point_step + lane)
             for lane in range(lanes // vector * vector, lanes):
-                simd.store_at(y, target + lane * item, buffer[point * point_step + lane])
+                memory.store_at(y, target + lane * item, buffer[point * point_step + lane])
         return
     first = 0  # channels that are stored already
-    if lane_step == 1 and parts == 1 and simd.transposes(zero) and joined:
+    if lane_step == 1 and parts == 1 and transpose.transposes(zero) and joined:
         first = lanes // vector * vector
         for lane in range(0, first, vector):
             for start in range(0, points, vector):
                 target = base + lane * channel_stride + positions[start]
                 count = min(vector, points - start)
                 source = start * point_step + lane
-                simd.store_columns(y, target, channel_stride, buffer, source, point_step, count, ROWS)
+                transpose.store_columns(y, target, channel_stride, buffer, source, point_step, count, ROWS)
     for start in range(0, points, vector):
         count = min(vector, points - start)
         whole = point_step == 1 and count == vector and joined
@@ -121,10 +121,10 @@ def write(
                 target = base + channel * channel_stride + part * item
                 source = (channel * parts + part) * lane_step + start * point_step
                 if whole:
-                    simd.store_vector(y, target + positions[start], buffer, source)
+                    memory.store_vector(y, target + positions[start], buffer, source)
                 else:
                     for i in range(count):
-                        simd.store_at(y, target + positions[start + i], buffer[source + i * point_step])
+                        memory.store_at(y, target + positions[start + i], buffer[source + i * point_step])
 
 
 @jit

@@ -8,7 +8,7 @@ depend on the threads. im2col gives it large blocks from the workspace, direct s
 from typing import Any
 
 from ..compile import jit
-from . import simd
+from . import memory, simd
 from .epilogue import consecutive, write
 from .extent import locate, outputs_of, taps_of
 from .gemm import DEPTH, MAX_LANES, block_lanes, multiply
@@ -34,7 +34,7 @@ def pack_gradients(
     A step is an output, for complex data an output and a part of x, with the rule of complex multiplication.
     """
     simd.outlined()
-    positions = simd.stack(1, MAX_LANES)
+    positions = memory.stack(1, MAX_LANES)
     source, item = g.data, g.data.itemsize
     for p in range(count):
         positions[p] = base + image[p] * g.image + depth[p] * g.plane + row[p] * g.row + column[p] * g.column
@@ -46,7 +46,7 @@ def pack_gradients(
         offset = channel * g.channel
         for p in range(count):
             for other in range(parts):
-                value = simd.raw_at(source, positions[p] + offset + (part ^ other) * item)
+                value = memory.raw_at(source, positions[p] + offset + (part ^ other) * item)
                 panels[target] = -value if other > part else value
                 target += width
 
@@ -58,7 +58,7 @@ def pack_pairs(
 ) -> None:  # fmt: skip
     """What (tap, channel) pairs first … first + lanes − 1 read at `count` outputs: [panel][step][lane]."""
     simd.outlined()
-    positions, steps = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
+    positions, steps = memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES)
     source, item, width = x.data, x.data.itemsize, VECTORS * simd.lanes(zero)
     lane = 0
     while lane < lanes:
@@ -76,7 +76,7 @@ def pack_pairs(
             for part in range(parts):
                 at = positions[p] if outside else positions[p] + channel * move + part * item
                 for i in range(here):
-                    panels[target + i] = simd.raw_at(source, at)
+                    panels[target + i] = memory.raw_at(source, at)
                     at += move
                 target += width
         lane += here
@@ -107,10 +107,10 @@ def gradient_serial(
     pairs, all_rows = taps_of(taps) * extent.channels, extent.filters * extent.parts
     across, down = (pairs + wide - 1) // wide, (all_rows + tall - 1) // tall
     outputs = extent.images * outputs_of(taps)
-    padding = simd.stack(x.data, 1)
+    padding = memory.stack(x.data, 1)
     padding[0] = 0
-    image, depth = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
-    row, column, positions = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
+    image, depth = memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES)
+    row, column, positions = memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES)
     item = gradients.itemsize
     for task in range(start, stop):
         group, first, first_row = task // (across * down), task % across * wide, task // across % down * tall
@@ -120,16 +120,16 @@ def gradient_serial(
             count = min(deep, outputs - output)
             locate(output, extent.images, count, taps, image, depth, row, column)
             pack_gradients(
-                g, simd.address(g.data) + group * extent.filters * g.channel, first_row, rows, count,
+                g, memory.address(g.data) + group * extent.filters * g.channel, first_row, rows, count,
                 image, depth, row, column, extent.parts, gradients,
             )  # fmt: skip
             pack_pairs(
-                x, simd.address(x.data), group * extent.channels * x.channel, taps, extent.channels, extent.parts,
-                first, lanes, image, depth, row, column, count, simd.address(padding), zero, patches,
+                x, memory.address(x.data), group * extent.channels * x.channel, taps, extent.channels, extent.parts,
+                first, lanes, image, depth, row, column, count, memory.address(padding), zero, patches,
             )  # fmt: skip
             multiply(
-                rows, lanes, count * extent.parts, gradients, simd.address(gradients),
-                ROWS * count * extent.parts * item, 0, patches, simd.address(patches), more, sums, zero,
+                rows, lanes, count * extent.parts, gradients, memory.address(gradients),
+                ROWS * count * extent.parts * item, 0, patches, memory.address(patches), more, sums, zero,
             )  # fmt: skip
             more = True
         for lane in range(lanes):
@@ -148,7 +148,7 @@ def gradient_serial(
                 channel = group * extent.filters + (first_row + r * ROWS) // extent.parts
                 write(
                     sums[(r * panels + p) * ROWS * width :], width, 1, min(ROWS, rows - r * ROWS), here,
-                    w.data, simd.address(w.data) + channel * w.image, places, joined, w.image, extent.parts, zero,
+                    w.data, memory.address(w.data) + channel * w.image, places, joined, w.image, extent.parts, zero,
                 )  # fmt: skip
 
 
@@ -183,9 +183,9 @@ def gradient(
 @jit
 def direct_gradient_serial(start: int, stop: int, x: Any, g: Any, taps: Any, extent: Any, zero: Any, w: Any) -> None:
     """Tasks start … stop − 1 of the gradient of the weights, with blocks on the stack and no workspace."""
-    sums = simd.stack_vectors(zero, _STACK_SUMS)
-    patches = simd.stack_vectors(x.data, _STACK_PATCHES)
-    gradients = simd.stack(x.data, _STACK_GRADIENTS)
+    sums = memory.stack_vectors(zero, _STACK_SUMS)
+    patches = memory.stack_vectors(x.data, _STACK_PATCHES)
+    gradients = memory.stack(x.data, _STACK_GRADIENTS)
     deep = STACK_DEPTH // extent.parts
     gradient_serial(start, stop, x, g, taps, extent, STACK_PANELS * ROWS, deep, zero, sums, patches, gradients, w)
 

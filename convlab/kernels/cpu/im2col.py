@@ -10,7 +10,7 @@ for the matrix; Chetlur et al., "cuDNN", 2014, section 3, for not making it.
 from typing import Any
 
 from ..compile import jit
-from . import simd
+from . import memory, simd
 from .epilogue import consecutive, finish, write
 from .extent import locate, outputs_of, taps_of
 from .gemm import DEPTH, MAX_LANES, block_lanes, multiply
@@ -48,10 +48,10 @@ def im2col_serial(
     outputs = extent.images * points
     blocks = (outputs + size - 1) // size
     reduction = taps_of(taps) * extent.parts * extent.channels
-    padding = simd.stack(x.data, 1)
+    padding = memory.stack(x.data, 1)
     padding[0] = 0
-    image, depth = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
-    row, column, positions = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
+    image, depth = memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES)
+    row, column, positions = memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES)
     for task in range(start, stop):
         group, first = task // blocks, task % blocks * size
         count = min(size, outputs - first)
@@ -60,12 +60,12 @@ def im2col_serial(
         for step in range(0, max(reduction, 1), DEPTH):
             chunk = min(DEPTH, reduction - step)
             pack_patches(
-                x, simd.address(x.data), group * extent.channels * x.channel, taps, extent.channels, extent.parts,
-                step, step + chunk, image, depth, row, column, count, simd.address(padding), zero, patches,
+                x, memory.address(x.data), group * extent.channels * x.channel, taps, extent.channels, extent.parts,
+                step, step + chunk, image, depth, row, column, count, memory.address(padding), zero, patches,
             )  # fmt: skip
             multiply(
-                rows, count, chunk, panels, simd.address(panels) + group * rows * reduction * item,
-                ROWS * reduction * item, step, patches, simd.address(patches), more, sums, zero,
+                rows, count, chunk, panels, memory.address(panels) + group * rows * reduction * item,
+                ROWS * reduction * item, step, patches, memory.address(patches), more, sums, zero,
             )  # fmt: skip
             more = True
         for p in range(count):
@@ -79,7 +79,7 @@ def im2col_serial(
                 finish(part, width, 1, lanes, here, bias, group * rows + i * ROWS, activation, zero)
                 channel = group * extent.filters + i * ROWS // extent.parts
                 write(
-                    part, width, 1, lanes, here, y.data, simd.address(y.data) + channel * y.channel,
+                    part, width, 1, lanes, here, y.data, memory.address(y.data) + channel * y.channel,
                     places, joined, y.channel, extent.parts, zero,
                 )  # fmt: skip
 

@@ -7,7 +7,7 @@ along the runs of outputs that read evenly spaced elements: rows of the image wh
 from typing import Any
 
 from ..compile import jit
-from . import simd
+from . import memory, simd
 from .gemm import MAX_LANES, MAX_RUNS
 from .tile import VECTORS
 
@@ -66,8 +66,8 @@ def pack_patches(
     the last output keep what they hold.
     """
     simd.outlined()
-    positions, steps = simd.stack(1, MAX_LANES), simd.stack(1, MAX_LANES)
-    starts, gaps = simd.stack(1, MAX_RUNS), simd.stack(1, MAX_LANES)
+    positions, steps = memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES)
+    starts, gaps = memory.stack(1, MAX_RUNS), memory.stack(1, MAX_LANES)
     item, vector = x.data.itemsize, simd.lanes(zero)
     source = x.data
     width = VECTORS * vector
@@ -93,16 +93,16 @@ def pack_patches(
                     if gap == item:
                         i = 0
                         while i + vector <= chunk:
-                            simd.copy_vector(
-                                source, from_ + i * item, panels, simd.address(panels) + (target + i) * item, zero
+                            memory.copy_vector(
+                                source, from_ + i * item, panels, memory.address(panels) + (target + i) * item, zero
                             )
                             i += vector
                         while i < chunk:
-                            panels[target + i] = simd.raw_at(source, from_ + i * item)
+                            panels[target + i] = memory.raw_at(source, from_ + i * item)
                             i += 1
                     else:
                         for i in range(chunk):
-                            panels[target + i] = simd.raw_at(source, from_ + i * gap)
+                            panels[target + i] = memory.raw_at(source, from_ + i * gap)
                     lane += chunk
                     from_ += chunk * gap
                 address += move

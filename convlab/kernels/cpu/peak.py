@@ -7,7 +7,7 @@ import numpy as np
 from numba.extending import intrinsic
 
 from ..compile import jit
-from . import simd, tile
+from . import memory, simd, tile
 from .parallel import split
 from .tile import ROWS, TILE, VECTORS
 
@@ -31,7 +31,7 @@ def _step(typingctx: Any, total: Any, factor: Any) -> Any:
 @jit
 def spin_serial(start: int, stop: int, steps: int, factor: Any, zero: Any, sums: Any) -> None:
     """`steps` multiply-adds of every accumulator of a tile, for each of tasks start … stop − 1."""
-    buffer = simd.stack_vectors(zero, TILE)
+    buffer = memory.stack_vectors(zero, TILE)
     for i in range(len(buffer)):  # all different, or one chain would serve for all
         buffer[i] = i
     for task in range(start, stop):

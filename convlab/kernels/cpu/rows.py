@@ -8,7 +8,7 @@ borders, under a stride and in channels_last the elements are collected one by o
 from typing import Any
 
 from ..compile import jit
-from . import simd, tile
+from . import memory, simd, tile
 from .epilogue import consecutive, finish, write
 from .extent import taps_of
 from .parallel import split
@@ -40,12 +40,12 @@ def collect(
             length = 1
         elif length < vector:
             for i in range(length):
-                into[lane + i] = simd.raw_at(source, line + (first + i) * column)
+                into[lane + i] = memory.raw_at(source, line + (first + i) * column)
         else:
             for i in range(0, length, vector):
                 i = min(i, length - vector)  # the last vector overlaps the one before
                 here = line + (first + i) * item
-                simd.copy_vector(source, here, into, simd.address(into) + (lane + i) * item, zero)
+                memory.copy_vector(source, here, into, memory.address(into) + (lane + i) * item, zero)
         lane += length
 
 
@@ -59,7 +59,7 @@ def accumulate(
     base: byte address of the image's and the group's first element; span: outputs that a row of the tile holds.
     """
     simd.outlined()
-    collected = simd.stack_vectors(x.data, _ONE_VECTORS)
+    collected = memory.stack_vectors(x.data, _ONE_VECTORS)
     for lane in range(len(collected)):
         collected[lane] = 0
     source, planes, lines, points, runs = x.data, taps.planes, taps.lines, taps.points, taps.runs
@@ -83,7 +83,7 @@ def accumulate(
                     for channel in range(channels):
                         here = -1 if (a | b) < 0 else line + channel * x.channel + part * item
                         collect(source, here, x.column, points, runs, at, step, count, zero, collected)
-                        total = tile.outer_strided(total, panels, panel, weight, source, simd.address(collected))
+                        total = tile.outer_strided(total, panels, panel, weight, source, memory.address(collected))
                         panel += panel_step
     return total
 
@@ -104,7 +104,7 @@ def rows_serial(
     span = (_ONE_VECTORS if lanes == 1 else _FEW_VECTORS) * simd.lanes(zero)
     chunks = (taps.width + _CHUNK - 1) // _CHUNK
     reduction = taps_of(taps) * extent.parts * extent.channels
-    buffer, positions = simd.stack_vectors(zero, _BUFFER), simd.stack(1, _MAX_SPAN)
+    buffer, positions = memory.stack_vectors(zero, _BUFFER), memory.stack(1, _MAX_SPAN)
     for i in range(span):
         positions[i] = i * y.column
     joined = consecutive(positions, span, y.data.itemsize)
@@ -113,8 +113,8 @@ def rows_serial(
         h, d = row % taps.height, row // taps.height % taps.depth
         image = row // (taps.height * taps.depth) % extent.images
         group = row // (taps.height * taps.depth * extent.images)
-        base = simd.address(x.data) + image * x.image + group * extent.channels * x.channel
-        target = simd.address(y.data) + image * y.image + d * y.plane + h * y.row
+        base = memory.address(x.data) + image * x.image + group * extent.channels * x.channel
+        target = memory.address(y.data) + image * y.image + d * y.plane + h * y.row
         end = min(first + _CHUNK, taps.width)
         for output in range(first, end, span):
             # The last outputs of a row are done together with some before them, if these are this task's as well.
@@ -122,7 +122,7 @@ def rows_serial(
             count = min(span, end - begin)
             for lane in range(0, lanes, FILTERS):
                 filters = min(FILTERS, lanes - lane)
-                panel = simd.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
+                panel = memory.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
                 if lanes == 1:
                     one = accumulate(
                         tile.zeros(zero, _ONE, _ONE_VECTORS), x, base, d, h, begin, count, span, taps,

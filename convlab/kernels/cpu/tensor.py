@@ -6,6 +6,7 @@ the weights' panels carry the rule of complex multiplication.
 """
 
 import ctypes
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ def storage(array: np.ndarray) -> np.ndarray:
     return array.view(_REAL.get(array.dtype, array.dtype))
 
 
+@functools.cache
 def zero(dtype: np.dtype) -> Any:
     """A zero of the type in which kernels accumulate for an array of this dtype."""
     if dtype.kind == "i":

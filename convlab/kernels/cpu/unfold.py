@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..compile import jit
-from . import simd
+from . import memory, simd
 from .extent import outputs_of, taps_of
 from .parallel import split
 
@@ -20,7 +20,7 @@ def unfold_serial(
     source, item = x.data, x.data.itemsize
     planes, lines, points = taps.planes, taps.lines, taps.points
     count = taps_of(taps)
-    base = simd.address(x.data)
+    base = memory.address(x.data)
     target = start * images * outputs_of(taps) * parts
     for index in range(start, stop):
         channel, tap = index // count, index % count
@@ -37,7 +37,7 @@ def unfold_serial(
                             if (a | b | c) < 0:
                                 matrix[target] = 0
                             else:
-                                matrix[target] = simd.raw_at(source, line + c * x.column + part * item)
+                                matrix[target] = memory.raw_at(source, line + c * x.column + part * item)
                             target += 1
 
 

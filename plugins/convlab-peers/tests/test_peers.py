@@ -8,7 +8,7 @@ import pytest
 
 import convlab
 from convlab import Context, ConvProblem, reference
-from convlab.testing import PROPERTIES, check
+from convlab.testing import check
 
 pytestmark = pytest.mark.peers
 
@@ -108,10 +108,9 @@ def test_against_the_oracle(name, problem):
     assert np.all(error <= bound), f"largest error {error.max()}, bound {np.min(bound)}"
 
 
-# The same bits for other strides or numbers of threads are convlab's promise, and none of PyTorch's.
 @pytest.mark.parametrize("name", EXPECTED)
 def test_conformance(name):
-    failures = check(name, properties=[p for p in PROPERTIES if p not in ("strides", "threads", "unbatched")])
+    failures = check(name)
     assert not failures, "\n".join(map(str, failures))
 
 

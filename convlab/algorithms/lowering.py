@@ -32,6 +32,7 @@ def parts(problem: ConvProblem) -> int:
     return 2 if problem.dtype.kind == "c" else 1
 
 
+@functools.lru_cache(maxsize=128)
 def extent(problem: ConvProblem) -> Extent:
     """Channels read and written a group; backward_data reads the filters and writes the channels."""
     channels, filters = problem.in_channels // problem.groups, problem.out_channels // problem.groups
