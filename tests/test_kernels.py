@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import types
+from numba.extending import intrinsic
 
 from convlab import ConvProblem
 from convlab.kernels import taps
-from convlab.kernels.cpu import memory, simd, tile, transpose, weights
+from convlab.kernels.cpu import half, memory, simd, tile, transpose, weights
 from convlab.kernels.cpu.parallel import split
 from convlab.kernels.cpu.tensor import storage, zero
 
@@ -151,6 +153,46 @@ def test_halves_round_as_numpys_do():
     assert np.array_equal(halves, expected, equal_nan=True)
     widened(storage(halves), np.float32(0), back)
     assert np.array_equal(back, expected.astype("f4"), equal_nan=True)
+
+
+@intrinsic
+def widen(typingctx, bits):
+    def codegen(context, builder, signature, args):
+        return half.widen(builder, args[0], instructions=False)
+
+    return types.float32(types.uint16), codegen
+
+
+@intrinsic
+def narrow(typingctx, value):
+    def codegen(context, builder, signature, args):
+        return half.narrow(builder, args[0], instructions=False)
+
+    return types.uint16(types.float32), codegen
+
+
+@numba.njit
+def by_arithmetic(bits, wide, values, narrowed):
+    for i in range(len(bits)):
+        wide[i] = widen(bits[i])
+    for i in range(len(values)):
+        narrowed[i] = narrow(values[i])
+
+
+def test_halves_without_instructions():
+    bits = np.arange(2**16, dtype=np.uint16)
+    halves = bits.view(np.float16).astype(np.float32)
+    finite = np.unique(halves[np.isfinite(halves)])
+    ties = ((finite[1:].astype(np.float64) + finite[:-1]) / 2).astype(np.float32)
+    near = [np.nextafter(ties, np.float32(to)) for to in (-np.inf, np.inf)]
+    beyond = np.array([65520, 1e30, 1e-30, np.inf, -np.inf, np.nan], np.float32)
+    values = np.concatenate([finite, ties, *near, beyond])
+    wide, narrowed = np.empty_like(halves), np.empty(len(values), np.uint16)
+    by_arithmetic(bits, wide, values, narrowed)
+    assert np.array_equal(wide, halves, equal_nan=True)
+    with np.errstate(over="ignore", under="ignore"):
+        assert np.array_equal(narrowed.view(np.float16), values.astype(np.float16), equal_nan=True)
+    assert np.array_equal(np.signbit(wide), np.signbit(halves))
 
 
 @numba.njit

@@ -32,7 +32,7 @@ def output(code, **environment):
 
 
 def test_processor_with_16_byte_vectors_and_no_fma():
-    assert output(CHECK.format("float32 float64"), NUMBA_CPU_NAME="generic") == ["16", "False"]
+    assert output(CHECK.format("float16 float32 float64"), NUMBA_CPU_NAME="generic") == ["16", "False"]
 
 
 def test_processor_with_avx2():

@@ -14,7 +14,12 @@ from typing import Any, ClassVar
 
 import numba
 import platformdirs
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserWideCacheLocator
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    _CacheLocator,
+    _SourceFileBackedLocatorMixin,
+)
 
 # nogil: plans run side by side in Python threads. The numpy error model divides without a branch.
 # _nrt: kernels own no memory, so no reference is counted when they look at an array.
@@ -31,7 +36,7 @@ def source_stamp() -> str:
     return digest.hexdigest()
 
 
-class _Locator(UserWideCacheLocator):
+class _Locator(_SourceFileBackedLocatorMixin, _CacheLocator):
     """Where a kernel is kept: a directory for each state of the sources.
 
     The state is in the path and not in the stamp alone, because Numba unpickles an old index before it compares
@@ -39,11 +44,15 @@ class _Locator(UserWideCacheLocator):
     """
 
     def __init__(self, py_func: Any, py_file: str) -> None:
-        super().__init__(py_func, py_file)
+        self._py_file = py_file
+        self._lineno = py_func.__code__.co_firstlineno
         base = numba.config.CACHE_DIR or platformdirs.user_cache_dir("convlab", appauthor=False)
         # The file's own stamp as well: a plugin's kernels may use this decorator too.
-        state = hashlib.sha256(source_stamp().encode() + self.get_source_stamp()).hexdigest()[:16]
+        state = hashlib.sha256(f"{source_stamp()} {self.get_source_stamp()}".encode()).hexdigest()[:16]
         self._cache_path = os.path.join(base, state, self.get_suitable_cache_subpath(py_file))
+
+    def get_cache_path(self) -> str:
+        return self._cache_path
 
 
 class _CacheImpl(CompileResultCacheImpl):
@@ -54,11 +63,9 @@ class _KernelCache(FunctionCache):
     _impl_class = _CacheImpl
 
 
-def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False, inline: bool = False) -> Any:
-    """Compile a kernel with convlab's options; `parallel` for a driver, `inline` for a piece of one."""
-    if function is None:
-        return functools.partial(jit, parallel=parallel, inline=inline)
-    dispatcher = numba.njit(parallel=parallel, forceinline=inline, **OPTIONS)(function)
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile a kernel with convlab's options. Work is spread over threads by `cpu.parallel.split`, not by `prange`."""
+    dispatcher = numba.njit(**OPTIONS)(function)
     try:
         dispatcher._cache = _KernelCache(function)
     except RuntimeError:  # numba: "no locator available", no directory can be written

@@ -100,7 +100,7 @@ def store_vector(typingctx: Any, target: Any, position: Any, buffer: Any, offset
         data = context.make_array(signature.args[2])(context, builder, args[2]).data
         source = builder.ptrtoint(builder.gep(data, [args[3]]), simd.I64)
         value = simd.load(builder, source, wide, wide, count)
-        simd.store(builder, value, args[1], target.dtype, wide, count)
+        simd.store(builder, value, args[1], target.dtype, wide)
         return context.get_dummy_value()
 
     return types.void(target, types.intp, buffer, types.intp), codegen

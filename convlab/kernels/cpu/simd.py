@@ -17,6 +17,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from . import half
+
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 CACHE_LINE = 64
 
@@ -38,6 +40,8 @@ VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if "avx2" in FEATURES else 16
 REGISTERS = 32 if "avx512f" in FEATURES or "neon" in FEATURES else 16
 # Without the instruction, LLVM would call a library function for every lane.
 HAS_FMA = bool(FEATURES & {"fma", "avx512f", "neon"})
+# Float16's conversions: without them, too, and Numba's linker has no such functions.
+HAS_HALF = bool(FEATURES & {"f16c", "avx512f", "neon"})
 
 
 def lanes_of(scalar: types.Type) -> int:
@@ -62,21 +66,16 @@ def pointer(builder: ir.IRBuilder, address: ir.Value, element: ir.Type) -> ir.Va
 
 def load(builder: Any, address: Any, storage: types.Type, accumulator: types.Type, lanes: int = 0) -> Any:
     """The element at an address, or `lanes` of them as a vector, widened to the accumulator's type."""
-    half = is_half(storage, accumulator)
-    element = ir.HalfType() if half else llvm_scalar(storage)
-    wide: ir.Type = llvm_scalar(accumulator)
-    if lanes:
-        element, wide = ir.VectorType(element, lanes), ir.VectorType(wide, lanes)
-    value = builder.load(pointer(builder, address, element))
+    element = llvm_scalar(storage)
+    value = builder.load(pointer(builder, address, ir.VectorType(element, lanes) if lanes else element))
     value.align = storage.bitwidth // 8
-    return builder.fpext(value, wide) if half else value
+    return half.widen(builder, value, HAS_HALF) if is_half(storage, accumulator) else value
 
 
-def store(builder: Any, value: Any, address: Any, storage: types.Type, accumulator: types.Type, lanes: int = 0) -> None:
-    """The inverse of `load`: rounded to storage."""
+def store(builder: Any, value: Any, address: Any, storage: types.Type, accumulator: types.Type) -> None:
+    """The inverse of `load`, of a number or a vector: rounded to storage."""
     if is_half(storage, accumulator):
-        element: ir.Type = ir.HalfType()
-        value = builder.fptrunc(value, ir.VectorType(element, lanes) if lanes else element)
+        value = half.narrow(builder, value, HAS_HALF)
     target = builder.store(value, pointer(builder, address, value.type))
     target.align = storage.bitwidth // 8
 

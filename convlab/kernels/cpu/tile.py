@@ -125,7 +125,7 @@ def store(typingctx: Any, tile: Any, buffer: Any, position: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         for at, where in _vectors(context, builder, tile, signature.args[1], args[1], args[2]):
-            simd.store(builder, builder.extract_value(args[0], at), where, tile.dtype, tile.dtype, tile.lanes)
+            simd.store(builder, builder.extract_value(args[0], at), where, tile.dtype, tile.dtype)
         return context.get_dummy_value()
 
     return types.void(tile, buffer, types.intp), codegen

@@ -7,7 +7,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import simd
+from . import half, simd
 
 # Lanes of the widest vectors whose square is transposed in registers: beyond, the shuffles are too many to compile.
 _TRANSPOSED = 16
@@ -90,7 +90,7 @@ def _store_pieces(
         lanes_taken = ir.Constant(ir.VectorType(simd.I32, size), [simd.I32(done + i) for i in range(size)])
         piece = builder.shuffle_vector(value, value, lanes_taken)
         where = builder.add(address, simd.I64(done * storage.bitwidth // 8))
-        simd.store(builder, piece, where, storage, accumulator, size)
+        simd.store(builder, piece, where, storage, accumulator)
         done += size
 
 
@@ -99,8 +99,7 @@ def _masked_store(
 ) -> None:
     size = value.type.count
     if simd.is_half(storage, accumulator):
-        halves = builder.fptrunc(value, ir.VectorType(ir.HalfType(), size))
-        value = builder.bitcast(halves, ir.VectorType(ir.IntType(16), size))
+        value = half.narrow(builder, value, simd.HAS_HALF)
     where = simd.pointer(builder, address, value.type)
     kind = {"float": "f32", "double": "f64"}.get(str(value.type.element), str(value.type.element))
     function = cgutils.get_or_insert_function(
