@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis import strategies as st
 
 from convlab.geometry import PADDING_MODES
@@ -38,13 +38,18 @@ FEATURES = {
 def test_every_feature_is_drawn():
     missing = dict(FEATURES)
 
-    @settings(max_examples=1500, deadline=None, database=None, derandomize=True, phases=(Phase.generate,))
+    @settings(max_examples=500, deadline=None, database=None, phases=(Phase.generate,))
     @given(problems())
     def draw(problem):
         for name in [name for name, has in missing.items() if has(problem)]:
             del missing[name]
 
-    draw()
+    # Which problems a seed gives changes with every edit (Hypothesis draws constants from the sources), so no one
+    # seed will do for ever; a feature that ten thousand problems do not show is not drawn.
+    for attempt in range(20):
+        seed(attempt)(draw)()
+        if not missing:
+            break
     assert not missing
 
 

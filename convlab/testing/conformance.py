@@ -18,7 +18,7 @@ from ..geometry import integer
 from ..problem import ConvProblem, choice
 from ..select import Candidate, consider
 from .properties import PROPERTIES, Property
-from .strategies import plain_problems, variations
+from .strategies import plain_problems, sweep_problems, variations
 
 _SEEDS = st.integers(0, 2**32 - 1)
 
@@ -131,4 +131,11 @@ def _try(algorithm: Algorithm, wanted: Property, max_examples: int, seed: int, r
         return Outcome(wanted.name, examples, Failure(wanted.name, problem, f"{kind}{cause}{sometimes}", rerun))
     if not examples:
         return refused("no problem that the algorithm accepts was drawn")
+    for problem in filter(suits, map(wanted.adapt, sweep_problems())):
+        try:
+            wanted.holds(algorithm, problem, seed)
+        except Exception as error:
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            return Outcome(wanted.name, examples, Failure(wanted.name, problem, f"{kind}{error}", rerun))
+        examples += 1
     return Outcome(wanted.name, examples)

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from ..geometry import extent
+from ..geometry import PADDING_MODES, extent
 from ..problem import ACTIVATIONS, DIRECTIONS, DTYPES, LAYOUTS, ConvProblem, join_shape
 
 FEATURES = (
@@ -57,6 +57,33 @@ def plain_problems(
             directions, dtypes, layouts, ndims, styles, (1, 2, 3, 5)
         )
     )  # fmt: skip
+
+
+@functools.cache
+def sweep_problems() -> tuple[ConvProblem, ...]:
+    """Every direction, padding mode, layout and dimensionality together, dense and strided, padded unevenly.
+
+    A fixed list beside what is drawn: of a few hundred random problems, hardly any may pad in one given mode.
+    """
+    found = []
+    for ndim, layout, direction, mode in itertools.product((1, 2, 3), LAYOUTS, DIRECTIONS, PADDING_MODES):
+        if direction == "backward_data" and mode != "zeros":
+            continue
+        for groups, stride, dilation in ((1, (1, 1, 1), (1, 1, 2)), (2, (2, 1, 3), (1, 2, 1))):
+            found.append(
+                ConvProblem.forward(
+                    join_shape(2, 4, (4, 6, 7)[-ndim:], layout),
+                    (18, 4 // groups, *(2, 3, 3)[-ndim:]),
+                    stride[-ndim:],
+                    ((1, 0), (0, 2), (2, 1))[-ndim:],
+                    dilation[-ndim:],
+                    groups,
+                    padding_mode=mode,
+                    layout=layout,
+                    direction=direction,
+                )
+            )
+    return tuple(found)
 
 
 def problems(
