@@ -51,7 +51,7 @@ class Im2colExplicit(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.tensor import storage
+        from ..kernels.cpu.tensor import parts, storage
         from ..kernels.cpu.unfold import unfold
         from . import lowering
         from .launch import launch
@@ -62,7 +62,7 @@ class Im2colExplicit(Algorithm):
         matrix = workspace["matrix"]
         flat = storage(matrix.reshape(-1))
         launch(
-            unfold, x, problem.batch, problem.in_channels, lowering.parts(problem), sweep.taps, flat,
+            unfold, x, problem.batch, problem.in_channels, parts(problem.dtype), sweep.taps, flat,
             threads=ctx.threads,
         )  # fmt: skip
         # Row c, image n of the matrix is channel c of image n of the 1x1 convolution.

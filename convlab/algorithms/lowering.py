@@ -14,7 +14,7 @@ from ..kernels.cpu import weights
 from ..kernels.cpu.epilogue import activation_code
 from ..kernels.cpu.extent import Extent
 from ..kernels.cpu.simd import VECTOR_BYTES
-from ..kernels.cpu.tensor import Tensor, storage, tensor, zero
+from ..kernels.cpu.tensor import Tensor, parts, storage, tensor, zero
 from ..kernels.taps import Sweep
 from ..problem import ConvProblem
 from .launch import launch
@@ -27,18 +27,13 @@ class Pass(NamedTuple):
     panels: np.ndarray
 
 
-def parts(problem: ConvProblem) -> int:
-    """Real numbers in an element."""
-    return 2 if problem.dtype.kind == "c" else 1
-
-
 @functools.lru_cache(maxsize=128)
 def extent(problem: ConvProblem) -> Extent:
     """Channels read and written a group; backward_data reads the filters and writes the channels."""
     channels, filters = problem.in_channels // problem.groups, problem.out_channels // problem.groups
     if problem.direction == "backward_data":
         channels, filters = filters, channels
-    return Extent(problem.batch, problem.groups, channels, filters, parts(problem))
+    return Extent(problem.batch, problem.groups, channels, filters, parts(problem.dtype))
 
 
 @functools.lru_cache(maxsize=32)  # backward_weights has no prepared state that could keep its tables

@@ -35,7 +35,6 @@ def accumulate(
     nothing = memory.stack(x.data, 1)
     nothing[0] = 0
     padding, item = memory.address(nothing), x.data.itemsize
-    # Local names: each look into a tuple of arrays in a loop would count references.
     source, planes, lines, points = x.data, taps.planes, taps.lines, taps.points
     i_offsets, j_offsets, k_offsets = taps.i, taps.j, taps.k
     channel_step = x.channel

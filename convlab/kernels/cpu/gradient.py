@@ -11,14 +11,14 @@ from ..compile import jit
 from . import memory, simd
 from .epilogue import consecutive, write
 from .extent import locate, outputs_of, taps_of
-from .gemm import DEPTH, MAX_LANES, block_lanes, multiply
+from .gemm import BLOCK_BYTES, DEPTH, MAX_LANES, block_lanes, multiply
 from .parallel import split
 from .patches import NOWHERE, read_positions
 from .tile import ROWS, VECTORS
 
 # Blocks on the stack: rows of ROWS filters, outputs at a time, and the vectors that both operands and the sums take.
 STACK_PANELS, STACK_DEPTH = 4, 64
-_LANE_VECTORS = 512 // simd.VECTOR_BYTES
+_LANE_VECTORS = BLOCK_BYTES // simd.VECTOR_BYTES
 _STACK_SUMS = STACK_PANELS * ROWS * _LANE_VECTORS
 _STACK_PATCHES = STACK_DEPTH * _LANE_VECTORS
 _STACK_GRADIENTS = STACK_PANELS * ROWS * STACK_DEPTH

@@ -16,11 +16,11 @@ from .parallel import split
 # A register tile: one filter × 4 vectors of outputs, or FILTERS × 2.
 FILTERS = 4
 _ONE, _ONE_VECTORS, _FEW_VECTORS = 1, 4, 2
-_BUFFER = 8
+_BUFFER = max(_ONE * _ONE_VECTORS, FILTERS * _FEW_VECTORS)
 # Outputs of a row that are one task; a long signal is many tasks.
 _CHUNK = 4096
-# What a stack array of outputs must hold: 4 vectors of the narrowest type.
-_MAX_SPAN = 4 * simd.VECTOR_BYTES
+# What a stack array of outputs must hold: the widest tile's, of the narrowest type.
+_MAX_SPAN = max(_ONE_VECTORS, _FEW_VECTORS) * simd.VECTOR_BYTES
 
 
 @jit

@@ -37,6 +37,11 @@ def storage(array: np.ndarray) -> np.ndarray:
     return array.view(_REAL.get(array.dtype, array.dtype))
 
 
+def parts(dtype: np.dtype) -> int:
+    """Real numbers in an element."""
+    return 2 if dtype.kind == "c" else 1
+
+
 @functools.cache
 def zero(dtype: np.dtype) -> Any:
     """A zero of the type in which kernels accumulate for an array of this dtype."""

@@ -14,7 +14,7 @@ import numpy as np
 from ..compile import jit
 from . import simd
 from .parallel import split
-from .tensor import storage, zero
+from .tensor import parts, storage, zero
 from .tile import ROWS, VECTORS
 
 
@@ -78,9 +78,8 @@ def pack(
 
 def empty_panels(lanes: int, depth: int, dtype: np.dtype) -> np.ndarray:
     """Room for all panels of `lanes` × `depth` weights of a dtype, and the slack that the last tile reads into."""
-    parts = 2 if dtype.kind == "c" else 1
     slack = max(VECTORS * simd.VECTOR_BYTES, ROWS * 8)
-    return storage(np.zeros(lanes * depth * parts + math.ceil(slack / dtype.itemsize), dtype))
+    return storage(np.zeros(lanes * depth * parts(dtype) + math.ceil(slack / dtype.itemsize), dtype))
 
 
 def vector_panels(w: np.ndarray) -> np.ndarray:
@@ -88,9 +87,10 @@ def vector_panels(w: np.ndarray) -> np.ndarray:
     filters, channels, *kernel = w.shape
     taps = math.prod(kernel)
     panels = empty_panels(filters, channels * taps, w.dtype)
-    parts, width = (2 if w.dtype.kind == "c" else 1), simd.VECTOR_BYTES // zero(w.dtype).itemsize
+    width = simd.VECTOR_BYTES // zero(w.dtype).itemsize
     flat = storage(np.ascontiguousarray(w).reshape(-1))
     pack(
-        flat, 1, filters, channels, parts, 0, channels * taps, taps, np.arange(taps), VECTORS * width, width, 1, panels
+        flat, 1, filters, channels, parts(w.dtype), 0, channels * taps, taps, np.arange(taps),
+        VECTORS * width, width, 1, panels,
     )  # fmt: skip
     return panels
