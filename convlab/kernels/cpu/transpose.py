@@ -13,7 +13,7 @@ from . import half, simd
 _TRANSPOSED = 16
 
 
-def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
+def transpose(builder: Any, rows: list[Any]) -> list[Any]:
     """A square of vectors turned: log2(lanes) perfect shuffles of all of them."""
     size = len(rows)
     low, high = (
@@ -62,7 +62,7 @@ def store_columns(
             rows.append(simd.load(builder, where, wide, wide, size))
         columns = [
             (column, builder.add(position, builder.mul(stride, simd.I64(lane))))
-            for lane, column in enumerate(_transpose(builder, rows))
+            for lane, column in enumerate(transpose(builder, rows))
         ]
         usual = usual_count.literal_value % size or size
         with builder.if_else(builder.icmp_signed("==", count, simd.I64(usual))) as (then, otherwise):

@@ -1,0 +1,137 @@
+"""Winograd's transforms as unrolled vector code: one axis at a time, one channel a lane.
+
+`ToomCook(r, sizes)` names F(m, r) for some m. It is a value that carries its numbers in its Numba type, so a kernel that
+takes one is compiled for those tiles and no others; which m, is chosen at run time. Any r and sizes will do.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
+from numba.core.pythonapi import NativeValue
+
+from ..transforms import Program, straight_line, toom_cook
+from . import simd
+
+# What `apply` computes: Bᵀ of inputs, G of filters, Aᵀ of products.
+INPUT, FILTER, OUTPUT = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class ToomCook:
+    """F(m, r) for every m of `sizes`; r = 1 is the axis that is not transformed, with m = 1."""
+
+    r: int
+    sizes: tuple[int, ...]
+
+
+# The tiles compiled by default, for a kernel's size along an axis. F(6, 5) and F(8, 3) lose too many digits in float32.
+TILES = {1: ToomCook(1, (1,)), 3: ToomCook(3, (2, 4, 6)), 5: ToomCook(5, (2, 4))}
+
+
+class ToomCookType(types.Type):
+    """Numba type of a ToomCook; the value itself is empty."""
+
+    def __init__(self, r: int, sizes: tuple[int, ...]) -> None:
+        self.r, self.sizes = r, sizes
+        super().__init__(name=f"ToomCook({r}, {sizes})")
+
+
+@typeof_impl.register(ToomCook)
+def _typeof(value: ToomCook, context: Any) -> ToomCookType:
+    return ToomCookType(value.r, value.sizes)
+
+
+register_model(ToomCookType)(models.OpaqueModel)
+
+
+@unbox(ToomCookType)
+def _unbox(kind: Any, value: Any, context: Any) -> NativeValue:
+    return NativeValue(context.context.get_dummy_value())
+
+
+@intrinsic
+def taps_along(typingctx: Any, tiles: Any) -> Any:
+    """r of a ToomCook."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, tiles.r)
+
+    return types.intp(tiles), codegen
+
+
+@intrinsic(prefer_literal=True)
+def apply(
+    typingctx: Any, tiles: Any, which: Any, m: Any, source: Any, source_step: Any, target: Any, target_step: Any,
+    count: Any, source_move: Any, target_move: Any, zero: Any,
+) -> Any:  # fmt: skip
+    """Transform `count` lines of vectors of zero's type: elements of a line lie `step` bytes apart, lines `move` bytes.
+
+    which: literal INPUT, FILTER or OUTPUT; m: one of the tile's sizes. source and target are byte addresses and may be
+    the same line: all of it is read before any of it is written.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, _, m, source, source_step, target, target_step, count, source_move, target_move, _ = args
+        done = builder.append_basic_block("transformed")
+        switch = builder.switch(m, done)
+        for size in tiles.sizes:
+            case = builder.append_basic_block(f"tile_{size}")
+            switch.add_case(ir.Constant(m.type, size), case)
+            builder.position_at_end(case)
+            matrices = toom_cook(size, tiles.r)
+            matrix = {INPUT: matrices.bt, FILTER: matrices.g, OUTPUT: matrices.at}[which.literal_value]
+            program = straight_line(matrix)
+            with cgutils.for_range(builder, count, intp=simd.I64) as loop:
+                start = builder.add(source, builder.mul(loop.index, source_move))
+                end = builder.add(target, builder.mul(loop.index, target_move))
+                values = [
+                    simd.load(builder, address, zero, zero, simd.lanes_of(zero))
+                    for address in _line(builder, start, source_step, program.inputs)
+                ]
+                results = run(builder, program, values)
+                for address, value in zip(_line(builder, end, target_step, len(results)), results, strict=True):
+                    simd.store(builder, value, address, zero, zero)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    integer = types.intp
+    return types.void(tiles, which, *[integer] * 8, zero), codegen
+
+
+def _line(builder: Any, first: Any, step: Any, count: int) -> list[Any]:
+    """Addresses first, first + step, …"""
+    return [builder.add(first, builder.mul(step, simd.I64(i))) for i in range(count)]
+
+
+def run(builder: Any, program: Program, inputs: list[Any]) -> list[Any]:
+    """The program on LLVM vectors (or scalars): its outputs."""
+    values = list(inputs)
+    kind = values[0].type
+
+    def constant(number: Any) -> Any:
+        element = getattr(kind, "element", kind)
+        scalar = ir.Constant(element, float(number))
+        return ir.Constant(kind, [scalar] * kind.count) if isinstance(kind, ir.VectorType) else scalar
+
+    for terms in program.steps:
+        # A term that needs no multiplication begins; each of the others is then one instruction.
+        first, *rest = sorted(terms, key=lambda term: (term.coefficient != 1, abs(term.coefficient) != 1))
+        total = values[first.value]
+        if first.coefficient == -1:
+            total = builder.fsub(constant(0), total)
+        elif first.coefficient != 1:
+            total = builder.fmul(total, constant(first.coefficient))
+        for coefficient, value in rest:
+            if coefficient == 1:
+                total = builder.fadd(total, values[value])
+            elif coefficient == -1:
+                total = builder.fsub(total, values[value])
+            else:
+                total = simd.multiply_add(builder, values[value], constant(coefficient), total)
+        values.append(total)
+    return [constant(0) if i < 0 else values[i] for i in program.outputs]

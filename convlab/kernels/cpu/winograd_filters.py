@@ -1,0 +1,106 @@
+"""Winograd's filters: U = G w Gᵀ along every axis, in the order in which the products read them.
+
+[group][block of filters][point][channel][lane]: a block is VECTORS vectors of filters, the last may be one; the
+lanes past the last filter repeat it and are never stored.
+"""
+
+from typing import Any
+
+from ..compile import jit
+from . import memory, simd
+from .parallel import split
+from .strip import read_columns
+from .tile import VECTORS
+from .transform import FILTER, apply, taps_along
+
+
+@jit
+def filter_vectors(filters: int, zero: Any) -> int:
+    """Vectors that a group's filters fill."""
+    return (filters + simd.lanes(zero) - 1) // simd.lanes(zero)
+
+
+@jit
+def filter_blocks(filters: int, zero: Any) -> int:
+    """Blocks of filters of a group."""
+    return (filter_vectors(filters, zero) + VECTORS - 1) // VECTORS
+
+
+@jit
+def transform_filters_serial(
+    start: int, stop: int, w: Any, group_stride: int, filter_stride: int, channel_stride: int, reverse: bool,
+    filters: int, channels: int, m_d: int, m_h: int, m_w: int, axis_d: Any, axis_h: Any, axis_w: Any, zero: Any,
+    scratch: Any, panels: Any,
+) -> None:  # fmt: skip
+    """Blocks start … stop − 1, counted through all groups, of w into panels.
+
+    w: one element, the first; its strides are bytes, taps lie side by side; reverse: taps from last to first, as
+    backward_data reads them. m: outputs of a tile along each axis; axis: its ToomCook. scratch: a row a thread, of
+    `filter_scratch` vectors. panels: of the accumulator's type.
+    """
+    simd.outlined()
+    vector, width, item = simd.lanes(zero), simd.VECTOR_BYTES, w.itemsize
+    r_d, r_h, r_w = taps_along(axis_d), taps_along(axis_h), taps_along(axis_w)
+    n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
+    taps, points = r_d * r_h * r_w, n_d * n_h * n_w
+    vectors, blocks = filter_vectors(filters, zero), filter_blocks(filters, zero)
+    raw = memory.address(scratch)
+    line = raw + (taps + vector) * width
+    plane = line + r_d * r_h * n_w * width
+    row_step = r_h * n_w * width
+    for index in range(start, stop):
+        group, block = index // blocks, index % blocks
+        wide = min(VECTORS, vectors - block * VECTORS)
+        target = memory.address(panels) + (group * vectors + block * VECTORS) * points * channels * width
+        point_step = channels * wide * width
+        for channel in range(channels):
+            for v in range(wide):
+                first = (block * VECTORS + v) * vector
+                source = memory.address(w) + group * group_stride + channel * channel_stride + first * filter_stride
+                read_columns(w, source, item, filter_stride, min(vector, filters - first), taps, raw, zero)
+                here, step = raw, width
+                if reverse:
+                    here, step = raw + (taps - 1) * width, -width
+                apply(axis_w, FILTER, m_w, here, step, line, width, r_d * r_h, r_w * step, n_w * width, zero)
+                apply(axis_d, FILTER, m_d, line, row_step, plane, row_step, r_h * n_w, width, width, zero)
+                for i in range(n_d):
+                    apply(
+                        axis_h, FILTER, m_h, plane + i * row_step, n_w * width,
+                        target + (i * n_h * n_w * channels + channel) * wide * width + v * width, n_w * point_step,
+                        n_w, width, point_step, zero,
+                    )  # fmt: skip
+
+
+def filter_scratch(m: tuple[int, int, int], r: tuple[int, int, int], lanes: int) -> int:
+    """Elements that a thread needs to transform filters."""
+    n_d, _, n_w = (a + b - 1 for a, b in zip(m, r, strict=True))
+    return (r[0] * r[1] * r[2] + lanes + (r[0] + n_d) * r[1] * n_w) * lanes
+
+
+@jit
+def _share(
+    start: int, stop: int, total: int, threads: int, w: Any, group_stride: int, filter_stride: int,
+    channel_stride: int, reverse: bool, filters: int, channels: int, m_d: int, m_h: int, m_w: int,
+    axis_d: Any, axis_h: Any, axis_w: Any, zero: Any, scratch: Any, panels: Any,
+) -> None:  # fmt: skip
+    for thread in range(start, stop):
+        transform_filters_serial(
+            total * thread // threads, total * (thread + 1) // threads, w, group_stride, filter_stride,
+            channel_stride, reverse, filters, channels, m_d, m_h, m_w, axis_d, axis_h, axis_w, zero, scratch[thread],
+            panels,
+        )  # fmt: skip
+
+
+@jit
+def transform_filters(
+    w: Any, group_stride: int, filter_stride: int, channel_stride: int, reverse: bool, groups: int, filters: int,
+    channels: int, m_d: int, m_h: int, m_w: int, axis_d: Any, axis_h: Any, axis_w: Any, zero: Any, scratch: Any,
+    threads: int, panels: Any,
+) -> None:  # fmt: skip
+    """All blocks of w into panels, split over threads; see transform_filters_serial."""
+    total = groups * filter_blocks(filters, zero)
+    arguments = (
+        total, threads, w, group_stride, filter_stride, channel_stride, reverse, filters, channels, m_d, m_h, m_w,
+        axis_d, axis_h, axis_w, zero, scratch, panels,
+    )  # fmt: skip
+    split(_share, threads, threads, arguments)
