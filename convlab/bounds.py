@@ -42,7 +42,7 @@ def componentwise(problem: ConvProblem) -> ErrorModel:
         # The computed |y| that is rounded to the result's dtype is at most S·(1 + γ).
         error = factor * gamma * magnitude + float(out.eps) / 2 * magnitude * (1 + gamma)
         error += (n + 1) * float(wide.smallest_subnormal) + float(out.smallest_subnormal)
-        return _through_activation(problem, error, magnitude)
+        return through_activation(problem, error, magnitude)
 
     return ErrorModel("componentwise", bound, exact_integers=True)
 
@@ -56,22 +56,22 @@ def normwise(problem: ConvProblem) -> ErrorModel:
             return np.zeros(())
         norms = _norm_product(problem, *operands[:2])
         if len(operands) > 2 and operands[2] is not None:
-            norms = norms + _as_channel(problem, np.abs(np.asarray(operands[2])).astype(np.float64))
+            norms = norms + as_channel(problem, np.abs(np.asarray(operands[2])).astype(np.float64))
         info = np.finfo(problem.dtype)
         error = (problem.reduction + 128) * float(info.eps) / 2 * norms + float(info.smallest_subnormal)
-        return _through_activation(problem, error, norms)
+        return through_activation(problem, error, norms)
 
     return ErrorModel("normwise", bound)
 
 
-def _through_activation(problem: ConvProblem, error: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+def through_activation(problem: ConvProblem, error: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
     """The bound behind the activation, whose results are at most max(|v|, 1)."""
     if problem.activation in (None, "relu", "relu6"):
         return error
     return _SLOPE * error + _ACTIVATION_ULPS * float(np.finfo(problem.dtype).eps) * np.maximum(magnitude, 1)
 
 
-def _as_channel(problem: ConvProblem, values: np.ndarray) -> np.ndarray:
+def as_channel(problem: ConvProblem, values: np.ndarray) -> np.ndarray:
     """(channels,) or (N, channels), ready to be broadcast against the result."""
     if problem.layout == "channels_last":
         return values.reshape(*values.shape[:-1], *[1] * problem.ndim, values.shape[-1])
@@ -97,4 +97,4 @@ def _norm_product(problem: ConvProblem, a: Any, b: Any) -> np.ndarray:
     taps = taps.reshape(problem.groups, problem.out_channels // problem.groups, weight.shape[1])
     pattern = "ngc,gkc->ngk" if problem.direction == "forward" else "ngk,gkc->ngc"
     product = np.einsum(pattern, first, taps)
-    return _as_channel(problem, product.reshape(len(product), product.shape[1] * product.shape[2]))
+    return as_channel(problem, product.reshape(len(product), product.shape[1] * product.shape[2]))

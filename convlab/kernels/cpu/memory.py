@@ -118,3 +118,24 @@ def copy_vector(typingctx: Any, source: Any, position: Any, target: Any, target_
         return context.get_dummy_value()
 
     return types.void(source, types.intp, target, types.intp, zero), codegen
+
+
+@intrinsic
+def keep_at(typingctx: Any, address: Any, value: Any) -> Any:
+    """Store an accumulator at a byte address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        simd.store(builder, args[1], args[0], value, value)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, value), codegen
+
+
+@intrinsic
+def kept_at(typingctx: Any, address: Any, zero: Any) -> Any:
+    """The accumulator at a byte address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return simd.load(builder, args[0], zero, zero)
+
+    return zero(types.intp, zero), codegen

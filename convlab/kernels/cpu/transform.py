@@ -1,7 +1,7 @@
 """Winograd's transforms as unrolled vector code: one axis at a time, one channel a lane.
 
-`ToomCook(r, sizes)` names F(m, r) for some m. It is a value that carries its numbers in its Numba type, so a kernel that
-takes one is compiled for those tiles and no others; which m, is chosen at run time. Any r and sizes will do.
+`ToomCook(r, sizes)` names F(m, r) for some m. It is a value that carries its numbers in its Numba type, so a kernel
+that takes one is compiled for those tiles and no others; which m, is chosen at run time. Any r and sizes will do.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
 from numba.core.pythonapi import NativeValue
+from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
 
 from ..transforms import Program, straight_line, toom_cook
 from . import simd

@@ -9,7 +9,7 @@ from typing import Any
 from ..compile import jit
 from . import memory, simd
 from .parallel import split
-from .strip import read_columns
+from .read_strip import read_columns
 from .tile import VECTORS
 from .transform import FILTER, apply, taps_along
 
