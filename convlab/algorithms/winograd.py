@@ -21,13 +21,13 @@ _REGION = 1e6
 class Winograd(Algorithm):
     """Lavin and Gray 2015. Tile sizes follow from the shape: the cheapest cut of every axis, edges in smaller tiles.
 
-    `Winograd({7: ToomCook(7, (2,))}, "winograd-7")`, registered, is compiled for other kernels or tiles.
+    `Winograd(ToomCook(((1, 1), (2, 7))), "winograd-7")`, registered, is one for other kernels or tiles.
     """
 
     name, backend = "winograd", "cpu"
 
-    def __init__(self, tiles: Mapping[int, Any] | None = None, name: str = "winograd") -> None:
-        self.tiles = None if tiles is None else tuple(sorted(tiles.items()))
+    def __init__(self, tiles: Any = None, name: str = "winograd") -> None:
+        self.tiles = tiles
         self.name = name  # type: ignore[misc]
 
     def why_not(self, problem: ConvProblem) -> str | None:
@@ -39,21 +39,21 @@ class Winograd(Algorithm):
             return f"neighbouring outputs must share inputs, the stride is {problem.stride}"
         if set(problem.dilation) != {1}:
             return f"the taps of a tile must be neighbours, the dilation is {problem.dilation}"
-        sizes = sorted(self._tiles())
+        sizes = sorted({r for _, r in self._tiles().sizes} - {1})
         if not set(problem.kernel) <= {1, *sizes}:
             return f"its tiles are compiled for kernels of {sizes}, not {problem.kernel}"
         if set(problem.kernel) == {1}:
             return "a kernel of one tap has no products to save"
         return None
 
-    def _tiles(self) -> dict[int, Any]:
+    def _tiles(self) -> Any:
         from ..kernels.cpu.transform import TILES
 
-        return {1: TILES[1], **(TILES if self.tiles is None else dict(self.tiles))}
+        return TILES if self.tiles is None else self.tiles
 
     def cut(self, problem: ConvProblem) -> "Cut":
         """The cheapest way to cut the outputs into regions of equal tiles. It does not look at the threads."""
-        return _cut(problem.replace(has_bias=False, activation=None), tuple(sorted(self._tiles().items())))
+        return _cut(problem.replace(has_bias=False, activation=None), self._tiles())
 
     def cost(self, problem: ConvProblem) -> Cost:
         cut = self.cut(problem)
@@ -70,7 +70,7 @@ class Winograd(Algorithm):
 
         work, zero = lowering.extent(problem), lowering.example(problem)
         cut = self.cut(problem)
-        need = max(workspace(region, cut.kernel, work.channels, zero) for region in cut.regions(problem, ctx.threads))
+        need = max(workspace(region, work.channels, zero) for region in cut.regions(problem, ctx.threads))
         return {"tiles": ArraySpec((need,), np.dtype(type(zero)), per_thread=True)}
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
@@ -108,14 +108,14 @@ class Winograd(Algorithm):
             if m not in made:
                 made[m], points = done, math.prod(a + r - 1 for a, r in zip(m, cut.kernel, strict=True))
                 done += -(-work.filters // lanes) * lanes * work.groups * points * work.channels
-                scratch = np.empty((ctx.threads, filter_scratch(m, cut.kernel, lanes)), dtype)
+                scratch = np.empty((ctx.threads, filter_scratch(region, lanes)), dtype)
                 launch(
                     transform_filters, first, group_stride, filter_stride, channel_stride, not forward, work.groups,
-                    work.filters, work.channels, *m, *cut.axes, zero, scratch, panels[made[m] : done],
+                    work.filters, work.channels, region, self._tiles(), zero, scratch, panels[made[m] : done],
                     threads=ctx.threads,
                 )  # fmt: skip
             regions.append(region._replace(panel=made[m]))
-        return cut.axes, table(regions), panels
+        return table(regions), panels
 
     def run(
         self,
@@ -131,25 +131,24 @@ class Winograd(Algorithm):
         from .launch import launch
 
         extent, zero = lowering.extent(problem), lowering.example(problem)
-        axes, regions, panels = state
+        regions, panels = state
         source, bias = operands
         x, y = lowering.image_tensor(problem, source), lowering.image_tensor(problem, out)
         values, code = lowering.epilogue(problem, bias)
         (sweep,) = lowering.sweeps(problem)
         launch(
-            winograd, x, panels, values, sweep.taps, extent, code, regions, *axes, zero, workspace["tiles"], y,
+            winograd, x, panels, values, sweep.taps, extent, code, regions, self._tiles(), zero, workspace["tiles"], y,
             threads=ctx.threads,
         )  # fmt: skip
 
 
 class Cut(NamedTuple):
-    """Outputs cut into boxes of equal tiles. kernel, axes: taps and ToomCook of each of three axes.
+    """Outputs cut into boxes of equal tiles. kernel: taps along each of three axes.
 
     additions, multiplications: operations of all transforms and of all products. filter_bytes: transformed filters.
     """
 
     kernel: tuple[int, int, int]
-    axes: tuple[Any, Any, Any]
     boxes: tuple[tuple[Any, Any, Any], ...]
     additions: int
     multiplications: int
@@ -165,26 +164,25 @@ class Cut(NamedTuple):
 
 
 @functools.lru_cache(maxsize=128)
-def _cut(problem: ConvProblem, tiles: tuple[tuple[int, Any], ...]) -> Cut:
+def _cut(problem: ConvProblem, tiles: Any) -> Cut:
     from ..kernels.cpu.regions import segmentations
     from ..select import BANDWIDTH, nominal_flops
 
-    table, missing = dict(tiles), 3 - problem.ndim
+    missing = 3 - problem.ndim
     kernel = (1,) * missing + problem.kernel
-    axes = tuple(table[r] for r in kernel)
     outputs = (1,) * missing + (problem.in_size if problem.direction == "backward_data" else problem.out_size)
-    choices = [segmentations(count, axis) for count, axis in zip(outputs, axes, strict=True)]
+    choices = [segmentations(count, r, tiles) for count, r in zip(outputs, kernel, strict=True)]
     rate = nominal_flops(problem.dtype)
 
     def seconds(cut: Cut) -> float:
         arithmetic = cut.additions / _TRANSFORMS + cut.multiplications / _PRODUCTS + len(cut.boxes) * _REGION
         return arithmetic / rate + cut.filter_bytes / BANDWIDTH
 
-    cuts = (_priced(problem, kernel, axes, tuple(itertools.product(*choice))) for choice in itertools.product(*choices))
+    cuts = (_priced(problem, kernel, tuple(itertools.product(*choice))) for choice in itertools.product(*choices))
     return min(cuts, key=seconds)
 
 
-def _priced(problem: ConvProblem, kernel: Any, axes: Any, boxes: Any) -> Cut:
+def _priced(problem: ConvProblem, kernel: Any, boxes: Any) -> Cut:
     """A cut with what it costs."""
     from . import lowering
 
@@ -202,7 +200,7 @@ def _priced(problem: ConvProblem, kernel: Any, axes: Any, boxes: Any) -> Cut:
         multiplications += 2 * tiles * points * work.channels * filters
         shapes.add((m, points))
     size = sum(points for _, points in shapes) * work.groups * work.channels * filters * item
-    return Cut(kernel, axes, boxes, additions, multiplications, size)
+    return Cut(kernel, boxes, additions, multiplications, size)
 
 
 @functools.cache

@@ -22,7 +22,7 @@ _MIN_TILES = 8
 
 
 class Region(NamedTuple):
-    """A box of outputs in tiles of one size: its first output, the outputs of a tile, the tiles, along each axis.
+    """A box of outputs in tiles of one size: its first output, a tile's outputs m and taps r, the tiles, of each axis.
 
     run: tiles of a row that are transformed together. block: tiles of a task; parts: shares of the filters, each a
     task. panel: where its transformed filters begin, in elements.
@@ -34,6 +34,9 @@ class Region(NamedTuple):
     m_d: int
     m_h: int
     m_w: int
+    r_d: int
+    r_h: int
+    r_w: int
     tiles_d: int
     tiles_h: int
     tiles_w: int
@@ -51,15 +54,17 @@ class Segment(NamedTuple):
     tiles: int
 
 
-def segmentations(outputs: int, tiles: ToomCook) -> list[tuple[Segment, ...]]:
+def segmentations(outputs: int, r: int, tiles: ToomCook) -> list[tuple[Segment, ...]]:
     """The ways to cut an axis: tiles of one size, the last one reaching past the end; or the rest in smaller ones."""
     cuts: list[tuple[Segment, ...]] = []
-    for m in tiles.sizes:
+    for m in tiles.outputs(r):
         full, rest = divmod(outputs, m)
         cuts.append((Segment(0, m, full + (rest > 0)),))
         if rest and full:
             cuts += [
-                (Segment(0, m, full), Segment(full * m, small, -(-rest // small))) for small in tiles.sizes if small < m
+                (Segment(0, m, full), Segment(full * m, small, -(-rest // small)))
+                for small in tiles.outputs(r)
+                if small < m
             ]
     return cuts
 
@@ -91,7 +96,16 @@ def region(
     block = max(1, -(-tiles // max(blocks, 1)))
     run = max(1, _STRIP_BYTES // (n[0] * n[1] * box[2].m * simd.VECTOR_BYTES))
     first, m, count = zip(*box, strict=True)
-    return Region(*first, *m, *count, run, block, parts)
+    return Region(*first, *m, *r, *count, run, block, parts)
+
+
+def whole(outputs: Sequence[int], kernel: Sequence[int], m: int, channels: int, filters: int) -> Region:
+    """One image of up to three axes in tiles of m outputs, float32, for one's own use of the kernel."""
+    missing = (1,) * (3 - len(kernel))
+    r = missing + tuple(kernel)
+    sizes = [1 if taps == 1 else m for taps in r]
+    box = [Segment(0, size, -(-p // size)) for p, size in zip(missing + tuple(outputs), sizes, strict=True)]
+    return region((box[0], box[1], box[2]), (r[0], r[1], r[2]), 1, channels, filters, 4, 1)
 
 
 def table(regions: Sequence[Region]) -> np.ndarray:
@@ -104,5 +118,6 @@ def row_of(regions: Any, i: int) -> Region:
     """Row i of a table as a Region."""
     return Region(
         regions[i, 0], regions[i, 1], regions[i, 2], regions[i, 3], regions[i, 4], regions[i, 5], regions[i, 6],
-        regions[i, 7], regions[i, 8], regions[i, 9], regions[i, 10], regions[i, 11], regions[i, 12],
+        regions[i, 7], regions[i, 8], regions[i, 9], regions[i, 10], regions[i, 11], regions[i, 12], regions[i, 13],
+        regions[i, 14], regions[i, 15],
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Winograd's transforms as unrolled vector code: one axis at a time, one channel a lane.
 
-`ToomCook(r, sizes)` names F(m, r) for some m. It is a value that carries its numbers in its Numba type, so a kernel
-that takes one is compiled for those tiles and no others; which m, is chosen at run time. Any r and sizes will do.
+A `ToomCook` names some F(m, r). It is a value that carries its numbers in its Numba type, so a kernel that takes one is
+compiled for those tiles and no others; which of them, is chosen at run time. Any sizes will do.
 """
 
 from dataclasses import dataclass
@@ -22,27 +22,30 @@ INPUT, FILTER, OUTPUT = 0, 1, 2
 
 @dataclass(frozen=True)
 class ToomCook:
-    """F(m, r) for every m of `sizes`; r = 1 is the axis that is not transformed, with m = 1."""
+    """The tiles F(m, r) for every pair (m, r) of `sizes`."""
 
-    r: int
-    sizes: tuple[int, ...]
+    sizes: tuple[tuple[int, int], ...]
+
+    def outputs(self, r: int) -> tuple[int, ...]:
+        """m of the tiles for r taps."""
+        return tuple(m for m, taps in self.sizes if taps == r)
 
 
-# The tiles compiled by default, for a kernel's size along an axis. F(6, 5) and F(8, 3) lose too many digits in float32.
-TILES = {1: ToomCook(1, (1,)), 3: ToomCook(3, (2, 4, 6)), 5: ToomCook(5, (2, 4))}
+# What is compiled by default. F(1, 1) is an axis that is not transformed. F(6, 5) and F(8, 3) lose too many digits.
+TILES = ToomCook(((1, 1), (2, 3), (4, 3), (6, 3), (2, 5), (4, 5)))
 
 
 class ToomCookType(types.Type):
     """Numba type of a ToomCook; the value itself is empty."""
 
-    def __init__(self, r: int, sizes: tuple[int, ...]) -> None:
-        self.r, self.sizes = r, sizes
-        super().__init__(name=f"ToomCook({r}, {sizes})")
+    def __init__(self, sizes: tuple[tuple[int, int], ...]) -> None:
+        self.sizes = sizes
+        super().__init__(name=f"ToomCook({sizes})")
 
 
 @typeof_impl.register(ToomCook)
 def _typeof(value: ToomCook, context: Any) -> ToomCookType:
-    return ToomCookType(value.r, value.sizes)
+    return ToomCookType(value.sizes)
 
 
 register_model(ToomCookType)(models.OpaqueModel)
@@ -53,36 +56,27 @@ def _unbox(kind: Any, value: Any, context: Any) -> NativeValue:
     return NativeValue(context.context.get_dummy_value())
 
 
-@intrinsic
-def taps_along(typingctx: Any, tiles: Any) -> Any:
-    """r of a ToomCook."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, tiles.r)
-
-    return types.intp(tiles), codegen
-
-
 @intrinsic(prefer_literal=True)
 def apply(
-    typingctx: Any, tiles: Any, which: Any, m: Any, source: Any, source_step: Any, target: Any, target_step: Any,
+    typingctx: Any, tiles: Any, which: Any, m: Any, r: Any, source: Any, source_step: Any, target: Any, target_step:
+    Any,
     count: Any, source_move: Any, target_move: Any, zero: Any,
 ) -> Any:  # fmt: skip
     """Transform `count` lines of vectors of zero's type: elements of a line lie `step` bytes apart, lines `move` bytes.
 
-    which: literal INPUT, FILTER or OUTPUT; m: one of the tile's sizes. source and target are byte addresses and may be
+    which: literal INPUT, FILTER or OUTPUT; m, r: one of the sizes. source and target are byte addresses and may be
     the same line: all of it is read before any of it is written.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, m, source, source_step, target, target_step, count, source_move, target_move, _ = args
+        _, _, m, r, source, source_step, target, target_step, count, source_move, target_move, _ = args
         done = builder.append_basic_block("transformed")
-        switch = builder.switch(m, done)
-        for size in tiles.sizes:
-            case = builder.append_basic_block(f"tile_{size}")
-            switch.add_case(ir.Constant(m.type, size), case)
+        switch = builder.switch(builder.or_(builder.shl(m, simd.I64(16)), r), done)
+        for outputs, taps in tiles.sizes:
+            case = builder.append_basic_block(f"tile_{outputs}_{taps}")
+            switch.add_case(simd.I64(outputs << 16 | taps), case)
             builder.position_at_end(case)
-            matrices = toom_cook(size, tiles.r)
+            matrices = toom_cook(outputs, taps)
             matrix = {INPUT: matrices.bt, FILTER: matrices.g, OUTPUT: matrices.at}[which.literal_value]
             program = straight_line(matrix)
             with cgutils.for_range(builder, count, intp=simd.I64) as loop:
@@ -100,7 +94,7 @@ def apply(
         return context.get_dummy_value()
 
     integer = types.intp
-    return types.void(tiles, which, *[integer] * 8, zero), codegen
+    return types.void(tiles, which, *[integer] * 9, zero), codegen
 
 
 def _line(builder: Any, first: Any, step: Any, count: int) -> list[Any]:

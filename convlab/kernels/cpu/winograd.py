@@ -17,7 +17,6 @@ from .parallel import split
 from .products import multiply
 from .regions import Region, row_of
 from .tile import VECTORS
-from .transform import taps_along
 from .winograd_filters import filter_blocks, filter_vectors
 from .winograd_tiles import read_tiles, write_tiles
 
@@ -38,27 +37,26 @@ def tile_bytes(channels: int, zero: Any) -> int:
 @jit
 def winograd_tasks(extent: Any, region: Any) -> int:
     """Independent pieces of work: a block of tiles and a share of the filters of one group each."""
-    tiles = extent.images * region.tiles_d * region.tiles_h * region.tiles_w
-    return extent.groups * ((tiles + region.block - 1) // region.block) * region.parts
+    total = extent.images * region.tiles_d * region.tiles_h * region.tiles_w
+    return extent.groups * ((total + region.block - 1) // region.block) * region.parts
 
 
 @jit
 def winograd_serial(
     start: int, stop: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, region: Any,
-    axis_d: Any, axis_h: Any, axis_w: Any, zero: Any, workspace: Any, y: Any,
+    tiles: Any, zero: Any, workspace: Any, y: Any,
 ) -> None:  # fmt: skip
     """Tasks start … stop − 1 of a convolution's region; stride and dilation 1.
 
-    x, y: Tensors; panels: from `transform_filters`; bias, taps, extent, activation, zero: as in direct_serial; axis:
-    the ToomCook of each axis. workspace: this thread's, of `workspace` accumulators.
+    x, y: Tensors; panels: from `transform_filters`; bias, taps, extent, activation, zero: as in direct_serial; tiles:
+    the ToomCook. workspace: this thread's, of `workspace` accumulators.
     """
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
     m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
-    n_h, n_w = m_h + taps_along(axis_h) - 1, m_w + taps_along(axis_w) - 1
-    points = (m_d + taps_along(axis_d) - 1) * n_h * n_w
-    tiles = extent.images * region.tiles_d * region.tiles_h * region.tiles_w
-    blocks = (tiles + region.block - 1) // region.block
+    points = (m_d + region.r_d - 1) * (m_h + region.r_h - 1) * (m_w + region.r_w - 1)
+    total = extent.images * region.tiles_d * region.tiles_h * region.tiles_w
+    blocks = (total + region.block - 1) // region.block
     vectors = filter_vectors(extent.filters, zero)
     shares = filter_blocks(extent.filters, zero)
     v_tile, sum_tile = tile_bytes(extent.channels, zero), VECTORS * width
@@ -74,11 +72,11 @@ def winograd_serial(
     for task in range(start, stop):
         group, block, part = task // (blocks * region.parts), task // region.parts % blocks, task % region.parts
         first = block * region.block
-        count = min(region.block, tiles - first)
+        count = min(region.block, total - first)
         if task // region.parts != before:
             base = memory.address(x.data) + group * extent.channels * x.channel
             read_tiles(
-                first, count, x, base, taps, extent.channels, region, axis_d, axis_h, axis_w, zero, strip, v, v_tile,
+                first, count, x, base, taps, extent.channels, region, tiles, zero, strip, v, v_tile,
                 v_point,
             )  # fmt: skip
             before = task // region.parts
@@ -101,24 +99,26 @@ def winograd_serial(
                     biases[i] = memory.load_at(bias, zero, where)
             write_tiles(
                 first, count, y, memory.address(y.data) + channel * y.channel, taps, filters, memory.address(biases),
-                activation, region, axis_d, axis_h, axis_w, zero, strip, sums, sum_tile, sum_point,
+                activation, region, tiles, zero, strip, sums, sum_tile, sum_point,
             )  # fmt: skip
 
 
-def workspace(region: Region, r: tuple[int, int, int], channels: int, zero: Any) -> int:
+def workspace(region: Region, channels: int, zero: Any) -> int:
     """Accumulators that a thread needs: transformed tiles, the products of a block of filters, a strip."""
-    n_d, n_h, n_w = (m + taps - 1 for m, taps in zip((region.m_d, region.m_h, region.m_w), r, strict=True))
+    n_d, n_h, n_w = (
+        m + r - 1 for m, r in ((region.m_d, region.r_d), (region.m_h, region.r_h), (region.m_w, region.r_w))
+    )
     rows, lanes, odd = region.block + 1, simd.VECTOR_BYTES // zero.itemsize, _odd_lines.py_func
     v = odd(rows * odd(-(-channels // lanes) * simd.VECTOR_BYTES))
     sums = odd(rows * VECTORS * simd.VECTOR_BYTES)
-    strip = n_d * n_h * (region.run * region.m_w + r[2]) + lanes
+    strip = n_d * n_h * (region.run * region.m_w + region.r_w) + lanes
     return (n_d * n_h * n_w * (v + sums) + strip * simd.VECTOR_BYTES) // zero.itemsize
 
 
 @jit
 def _share(
     start: int, stop: int, threads: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int,
-    regions: Any, axis_d: Any, axis_h: Any, axis_w: Any, zero: Any, workspace: Any, y: Any,
+    regions: Any, tiles: Any, zero: Any, workspace: Any, y: Any,
 ) -> None:  # fmt: skip
     """The shares of threads start … stop − 1 in every region, each in its own row of the workspace."""
     for thread in range(start, stop):
@@ -127,17 +127,17 @@ def _share(
             tasks = winograd_tasks(extent, region)
             winograd_serial(
                 tasks * thread // threads, tasks * (thread + 1) // threads, x, panels, bias, taps, extent, activation,
-                region, axis_d, axis_h, axis_w, zero, workspace[thread], y,
+                region, tiles, zero, workspace[thread], y,
             )  # fmt: skip
 
 
 @jit
 def winograd(
-    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, regions: Any, axis_d: Any, axis_h: Any,
-    axis_w: Any, zero: Any, workspace: Any, threads: int, y: Any,
+    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, regions: Any, tiles: Any, zero: Any,
+    workspace: Any, threads: int, y: Any,
 ) -> None:  # fmt: skip
     """A convolution, every region's tasks split evenly over `threads`; see winograd_serial. regions: from `table`."""
     arguments = (
-        threads, x, panels, bias, taps, extent, activation, regions, axis_d, axis_h, axis_w, zero, workspace, y,
+        threads, x, panels, bias, taps, extent, activation, regions, tiles, zero, workspace, y,
     )  # fmt: skip
     split(_share, threads, threads, arguments)

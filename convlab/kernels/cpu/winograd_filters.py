@@ -4,14 +4,18 @@
 lanes past the last filter repeat it and are never stored.
 """
 
+import math
 from typing import Any
+
+import numpy as np
 
 from ..compile import jit
 from . import memory, simd
 from .parallel import split
 from .read_strip import read_columns
+from .regions import Region
 from .tile import VECTORS
-from .transform import FILTER, apply, taps_along
+from .transform import FILTER, TILES, ToomCook, apply
 
 
 @jit
@@ -29,18 +33,19 @@ def filter_blocks(filters: int, zero: Any) -> int:
 @jit
 def transform_filters_serial(
     start: int, stop: int, w: Any, group_stride: int, filter_stride: int, channel_stride: int, reverse: bool,
-    filters: int, channels: int, m_d: int, m_h: int, m_w: int, axis_d: Any, axis_h: Any, axis_w: Any, zero: Any,
+    filters: int, channels: int, region: Any, tiles: Any, zero: Any,
     scratch: Any, panels: Any,
 ) -> None:  # fmt: skip
     """Blocks start … stop − 1, counted through all groups, of w into panels.
 
     w: one element, the first; its strides are bytes, taps lie side by side; reverse: taps from last to first, as
-    backward_data reads them. m: outputs of a tile along each axis; axis: its ToomCook. scratch: a row a thread, of
+    backward_data reads them. region: a Region of their tiles; tiles: the ToomCook. scratch: a row a thread, of
     `filter_scratch` vectors. panels: of the accumulator's type.
     """
     simd.outlined()
     vector, width, item = simd.lanes(zero), simd.VECTOR_BYTES, w.itemsize
-    r_d, r_h, r_w = taps_along(axis_d), taps_along(axis_h), taps_along(axis_w)
+    m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
+    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
     n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
     taps, points = r_d * r_h * r_w, n_d * n_h * n_w
     vectors, blocks = filter_vectors(filters, zero), filter_blocks(filters, zero)
@@ -61,32 +66,33 @@ def transform_filters_serial(
                 here, step = raw, width
                 if reverse:
                     here, step = raw + (taps - 1) * width, -width
-                apply(axis_w, FILTER, m_w, here, step, line, width, r_d * r_h, r_w * step, n_w * width, zero)
-                apply(axis_d, FILTER, m_d, line, row_step, plane, row_step, r_h * n_w, width, width, zero)
+                apply(tiles, FILTER, m_w, r_w, here, step, line, width, r_d * r_h, r_w * step, n_w * width, zero)
+                apply(tiles, FILTER, m_d, r_d, line, row_step, plane, row_step, r_h * n_w, width, width, zero)
                 for i in range(n_d):
                     apply(
-                        axis_h, FILTER, m_h, plane + i * row_step, n_w * width,
+                        tiles, FILTER, m_h, r_h, plane + i * row_step, n_w * width,
                         target + (i * n_h * n_w * channels + channel) * wide * width + v * width, n_w * point_step,
                         n_w, width, point_step, zero,
                     )  # fmt: skip
 
 
-def filter_scratch(m: tuple[int, int, int], r: tuple[int, int, int], lanes: int) -> int:
+def filter_scratch(region: Region, lanes: int) -> int:
     """Elements that a thread needs to transform filters."""
-    n_d, _, n_w = (a + b - 1 for a, b in zip(m, r, strict=True))
-    return (r[0] * r[1] * r[2] + lanes + (r[0] + n_d) * r[1] * n_w) * lanes
+    n_d, n_w = region.m_d + region.r_d - 1, region.m_w + region.r_w - 1
+    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
+    return (r_d * r_h * r_w + lanes + (r_d + n_d) * r_h * n_w) * lanes
 
 
 @jit
 def _share(
     start: int, stop: int, total: int, threads: int, w: Any, group_stride: int, filter_stride: int,
-    channel_stride: int, reverse: bool, filters: int, channels: int, m_d: int, m_h: int, m_w: int,
-    axis_d: Any, axis_h: Any, axis_w: Any, zero: Any, scratch: Any, panels: Any,
+    channel_stride: int, reverse: bool, filters: int, channels: int, region: Any, tiles: Any, zero: Any, scratch: Any,
+    panels: Any,
 ) -> None:  # fmt: skip
     for thread in range(start, stop):
         transform_filters_serial(
             total * thread // threads, total * (thread + 1) // threads, w, group_stride, filter_stride,
-            channel_stride, reverse, filters, channels, m_d, m_h, m_w, axis_d, axis_h, axis_w, zero, scratch[thread],
+            channel_stride, reverse, filters, channels, region, tiles, zero, scratch[thread],
             panels,
         )  # fmt: skip
 
@@ -94,13 +100,28 @@ def _share(
 @jit
 def transform_filters(
     w: Any, group_stride: int, filter_stride: int, channel_stride: int, reverse: bool, groups: int, filters: int,
-    channels: int, m_d: int, m_h: int, m_w: int, axis_d: Any, axis_h: Any, axis_w: Any, zero: Any, scratch: Any,
+    channels: int, region: Any, tiles: Any, zero: Any, scratch: Any,
     threads: int, panels: Any,
 ) -> None:  # fmt: skip
     """All blocks of w into panels, split over threads; see transform_filters_serial."""
     total = groups * filter_blocks(filters, zero)
     arguments = (
-        total, threads, w, group_stride, filter_stride, channel_stride, reverse, filters, channels, m_d, m_h, m_w,
-        axis_d, axis_h, axis_w, zero, scratch, panels,
+        total, threads, w, group_stride, filter_stride, channel_stride, reverse, filters, channels, region, tiles, zero,
+        scratch, panels,
     )  # fmt: skip
     split(_share, threads, threads, arguments)
+
+
+def filter_panels(w: np.ndarray, region: Region, tiles: ToomCook = TILES) -> np.ndarray:
+    """Weights (K, C, *kernel) of one group, float32 or float64, as `winograd` takes them for a region's tiles."""
+    w = np.ascontiguousarray(w)
+    filters, channels = w.shape[:2]
+    lanes = simd.VECTOR_BYTES // w.itemsize
+    points = math.prod(m + r - 1 for m, r in zip(region[3:6], region[6:9], strict=True))
+    panels = np.empty(-(-filters // lanes) * lanes * points * channels, w.dtype)
+    scratch = np.empty((1, filter_scratch(region, lanes)), w.dtype)
+    transform_filters(
+        w.reshape(-1)[:1], 0, *w.strides[:2], False, 1, filters, channels, region, tiles, w.dtype.type(0), scratch, 1,
+        panels,
+    )  # fmt: skip
+    return panels

@@ -8,7 +8,7 @@ from typing import Any
 from ..compile import jit
 from . import simd
 from .read_strip import clear, read_columns
-from .transform import INPUT, OUTPUT, apply, taps_along
+from .transform import INPUT, OUTPUT, apply
 from .write_strip import finish_columns, write_columns
 
 
@@ -48,14 +48,14 @@ def _read_row(
 
 @jit
 def read_tiles(
-    first: int, count: int, x: Any, base: int, taps: Any, channels: int, region: Any, axis_d: Any, axis_h: Any,
-    axis_w: Any, zero: Any, strip: int, v: int, tile_step: int, point_step: int,
+    first: int, count: int, x: Any, base: int, taps: Any, channels: int, region: Any, tiles: Any, zero: Any, strip: int,
+    v: int, tile_step: int, point_step: int,
 ) -> None:  # fmt: skip
     """Tiles first … first + count − 1, transformed, to v: [point][tile][channel] at those distances in bytes."""
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
     planes, lines, points, runs = taps.planes, taps.lines, taps.points, taps.runs
-    r_d, r_h, r_w = taps_along(axis_d), taps_along(axis_h), taps_along(axis_w)
+    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
     m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
     n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
     done = 0
@@ -76,16 +76,17 @@ def read_tiles(
                     _read_row(x, line, points, runs, w, columns, min(vector, channels - channel), target, zero)
             if r_d > 1:
                 apply(
-                    axis_d, INPUT, m_d, strip, n_h * pitch, strip, n_h * pitch, n_h * (columns | 1), width, width, zero
+                    tiles, INPUT, m_d, r_d, strip, n_h * pitch, strip, n_h * pitch, n_h * (columns | 1), width, width,
+                    zero
                 )  # fmt: skip
             if r_h > 1:
                 for i in range(n_d):
                     plane = strip + i * n_h * pitch
-                    apply(axis_h, INPUT, m_h, plane, pitch, plane, pitch, columns, width, width, zero)
+                    apply(tiles, INPUT, m_h, r_h, plane, pitch, plane, pitch, columns, width, width, zero)
             target = v + done * tile_step + channel // vector * width
             for row in range(n_d * n_h):
                 apply(
-                    axis_w, INPUT, m_w, strip + row * pitch, width, target + row * n_w * point_step, point_step,
+                    tiles, INPUT, m_w, r_w, strip + row * pitch, width, target + row * n_w * point_step, point_step,
                     together, m_w * width, tile_step, zero,
                 )  # fmt: skip
         done += together
@@ -94,7 +95,7 @@ def read_tiles(
 @jit
 def write_tiles(
     first: int, count: int, y: Any, base: int, taps: Any, filters: int, bias: int, code: int, region: Any,
-    axis_d: Any, axis_h: Any, axis_w: Any, zero: Any, strip: int, sums: int, tile_step: int, point_step: int,
+    tiles: Any, zero: Any, strip: int, sums: int, tile_step: int, point_step: int,
 ) -> None:  # fmt: skip
     """Products of tiles first … first + count − 1 with up to VECTORS vectors of filters, transformed back, to y.
 
@@ -102,7 +103,7 @@ def write_tiles(
     """
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
-    r_d, r_h, r_w = taps_along(axis_d), taps_along(axis_h), taps_along(axis_w)
+    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
     m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
     n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
     done = 0
@@ -117,16 +118,17 @@ def write_tiles(
             source = sums + done * tile_step + filter // vector * width
             for row in range(n_d * n_h):
                 apply(
-                    axis_w, OUTPUT, m_w, source + row * n_w * point_step, point_step, strip + row * pitch, width,
+                    tiles, OUTPUT, m_w, r_w, source + row * n_w * point_step, point_step, strip + row * pitch, width,
                     together, tile_step, m_w * width, zero,
                 )  # fmt: skip
             if r_h > 1:
                 for i in range(n_d):
                     plane = strip + i * n_h * pitch
-                    apply(axis_h, OUTPUT, m_h, plane, pitch, plane, pitch, columns, width, width, zero)
+                    apply(tiles, OUTPUT, m_h, r_h, plane, pitch, plane, pitch, columns, width, width, zero)
             if r_d > 1:
                 apply(
-                    axis_d, OUTPUT, m_d, strip, n_h * pitch, strip, n_h * pitch, m_h * (columns | 1), width, width, zero
+                    tiles, OUTPUT, m_d, r_d, strip, n_h * pitch, strip, n_h * pitch, m_h * (columns | 1), width, width,
+                    zero
                 )  # fmt: skip
             for i in range(min(m_d, taps.depth - d)):
                 for j in range(min(m_h, taps.height - h)):
