@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Sequence
 
 from .algorithm import Stage
+from .nominal import BANDWIDTH, nominal_flops
 from .problem import ConvProblem
-from .select import BANDWIDTH, Candidate, nominal_flops
+from .select import Candidate
 from .units import in_bytes, in_words, memory, short
 
 WIDTH = 80

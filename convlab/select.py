@@ -5,20 +5,14 @@ The same list serves algorithm="auto", `Plan.explain()`, error messages and the 
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from . import registry
 from .algorithm import Algorithm, Context, Cost, ErrorModel
-from .bounds import accumulator
 from .errors import ProblemError, UnsupportedError
+from .nominal import BANDWIDTH, nominal_flops
 from .problem import ConvProblem, choice
 
 # From the strictest promise to the loosest; a looser request admits every stricter algorithm.
 ACCURACIES = ("componentwise", "normwise", "reduced")
-
-# A nominal core: float32 FMA peak and streaming bandwidth. Estimates only rank candidates against each other,
-# so what matters is the ratio (10 flops a byte, measured on Zen 3 and Zen 4 server cores), not the scale.
-FLOAT32_FLOPS, BANDWIDTH = 100e9, 10e9
 
 _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -66,12 +60,6 @@ def parse_bytes(value: int | str | None) -> int | None:
     if limit < 0:
         raise ProblemError(f"workspace_limit={value!r} must not be negative")
     return limit
-
-
-def nominal_flops(dtype: np.dtype) -> float:
-    """Operations a second of the nominal core, in a dtype's accumulator."""
-    width = accumulator(dtype).itemsize // (2 if dtype.kind == "c" else 1)
-    return FLOAT32_FLOPS * 4 / width
 
 
 def consider(

@@ -17,6 +17,7 @@ LAYERS = (
     ("select",),
     ("registry",),
     ("algorithms",),
+    ("nominal",),
     ("bounds",),
     ("algorithm",),
     ("problem", "descriptor"),

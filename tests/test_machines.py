@@ -14,7 +14,7 @@ from convlab.testing import PROPERTIES
 
 for dtype in "{}".split():
     problem = convlab.ConvProblem.forward((1, 5, 9, 8), (19, 5, 3, 3), padding=1, dtype=dtype)
-    for name in ("direct", "im2col"):
+    for name in ("direct", "im2col", "winograd"):
         PROPERTIES["equivalence"].holds(convlab.get_algorithm(name), problem, 0)
 print(simd.VECTOR_BYTES, simd.HAS_FMA)
 """

@@ -5,7 +5,7 @@ import pytest
 from stubs import Honest
 
 import convlab
-from convlab import ConvProblem, ProblemError, UnsupportedError, bounds, registry, select
+from convlab import ConvProblem, ProblemError, UnsupportedError, bounds, nominal, registry, select
 
 PROBLEM = ConvProblem.from_descriptor("mb1ic64ih56oc64oh56kh3ph1")
 
@@ -101,7 +101,7 @@ def test_memory_of_a_peer_is_unknown(only_peer):
 
 
 def test_nominal_flops_of_a_dtype_are_those_of_its_accumulator():
-    rates = [select.nominal_flops(np.dtype(name)) / 1e9 for name in ("f4", "f8", "f2", "c8", "c16", "i1")]
+    rates = [nominal.nominal_flops(np.dtype(name)) / 1e9 for name in ("f4", "f8", "f2", "c8", "c16", "i1")]
     assert rates == [100, 50, 100, 100, 50, 400]
 
 

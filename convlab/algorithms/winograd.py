@@ -166,7 +166,7 @@ class Cut(NamedTuple):
 @functools.lru_cache(maxsize=128)
 def _cut(problem: ConvProblem, tiles: Any) -> Cut:
     from ..kernels.cpu.regions import segmentations
-    from ..select import BANDWIDTH, nominal_flops
+    from ..nominal import BANDWIDTH, nominal_flops
 
     missing = 3 - problem.ndim
     kernel = (1,) * missing + problem.kernel
