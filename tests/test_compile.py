@@ -62,7 +62,7 @@ def test_compiled_once_and_again_after_an_edit_of_what_it_calls(package):
 
 def test_compiled_again_after_an_edit_of_another_kernel(package):
     assert package() == ["20", "0"]
-    with (package.cpu / "simd.py").open("a") as file:
+    with (package.cpu / "half.py").open("a") as file:
         file.write("# an edit\n")
     assert package() == ["20", "0"]
 

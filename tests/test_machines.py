@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
@@ -31,16 +32,39 @@ def output(code, **environment):
     return done.stdout.split()
 
 
+def without_avx512():
+    """The features of this processor but for AVX-512; without them it is one of AVX2."""
+    features = llvm.get_host_cpu_features()
+    if not features.get("avx512f"):
+        pytest.skip("this processor has no AVX-512 to be left out")
+    return ",".join(f"{'+' if has and 'avx512' not in name else '-'}{name}" for name, has in features.items())
+
+
 def test_processor_with_16_byte_vectors_and_no_fma():
     assert output(CHECK.format("float16 float32 float64"), NUMBA_CPU_NAME="generic") == ["16", "False"]
 
 
 def test_processor_with_avx2():
-    features = llvm.get_host_cpu_features()
-    if not features.get("avx512f"):
-        pytest.skip("this processor has no AVX-512 to be left out")
-    listed = (f"{'+' if has and 'avx512' not in name else '-'}{name}" for name, has in features.items())
-    assert output(CHECK.format("float32"), NUMBA_CPU_FEATURES=",".join(listed)) == ["32", "True"]
+    assert output(CHECK.format("float32"), NUMBA_CPU_FEATURES=without_avx512()) == ["32", "True"]
+
+
+# The tests of the vector type, all of them again; the last line says on how wide a register.
+VECTORS = f"""
+import pytest
+
+code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", {str(Path(__file__).with_name("test_vector.py"))!r}])
+from convlab.kernels.cpu import simd
+
+print(int(code), simd.VECTOR_BYTES, simd.HAS_FMA)
+"""
+
+
+def test_vectors_on_16_byte_registers():
+    assert output(VECTORS, NUMBA_CPU_NAME="generic")[-3:] == ["0", "16", "False"]
+
+
+def test_vectors_on_avx2():
+    assert output(VECTORS, NUMBA_CPU_FEATURES=without_avx512())[-3:] == ["0", "32", "True"]
 
 
 FORK = """

@@ -1,4 +1,4 @@
-"""Vector code for Numba, at the level of LLVM: how wide a register is, and how elements get into one.
+"""Vector code at the level of LLVM: what an intrinsic of a kernel emits.
 
 A kernel names the type it computes in by an example, `zero`, of the accumulator's type. The storage type is
 that of its arrays, and the same but for float16: Numba has no half on the CPU, so such arrays come viewed
@@ -10,43 +10,15 @@ the address of a zero.
 
 from typing import Any
 
-import llvmlite.binding as llvm
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import half
+from .. import half
+from .features import HAS_FMA, HAS_HALF, lanes_of
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-CACHE_LINE = 64
-
-
-def _host_features() -> frozenset[str]:
-    """CPU features that Numba compiles for; NUMBA_CPU_FEATURES and NUMBA_CPU_NAME override the host's."""
-    if numba.config.CPU_FEATURES is not None:
-        listed = numba.config.CPU_FEATURES.split(",")
-        return frozenset(f.strip().lstrip("+") for f in listed if not f.strip().startswith("-"))
-    if numba.config.CPU_NAME == "generic":
-        return frozenset()
-    return frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)
-
-
-FEATURES = _host_features()
-# Bytes in a vector register. SSE2 and NEON have 16 as well, so 16 is the floor everywhere.
-VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if "avx2" in FEATURES else 16
-# AVX-512 has 32 vector registers, as NEON has; AVX2 and SSE have 16.
-REGISTERS = 32 if "avx512f" in FEATURES or "neon" in FEATURES else 16
-# Without the instruction, LLVM would call a library function for every lane.
-HAS_FMA = bool(FEATURES & {"fma", "avx512f", "neon"})
-# Float16's conversions: without them, too, and Numba's linker has no such functions.
-HAS_HALF = bool(FEATURES & {"f16c", "avx512f", "neon"})
-
-
-def lanes_of(scalar: types.Type) -> int:
-    """Elements of a type in a vector register."""
-    return VECTOR_BYTES * 8 // scalar.bitwidth
 
 
 def llvm_scalar(scalar: types.Type) -> ir.Type:
