@@ -68,9 +68,8 @@ def registers(processor):
 @PROCESSORS
 def test_register_tile_keeps_its_sums_in_registers(processor):
     fma = rf"^(vfmadd...ps|fmla)\s.*{registers(processor)}"
-    assert (
-        count("register_tile", processor, fma) == llvm_code(processor)["products"]
-    )  # a step of the loop, not unrolled
+    products = llvm_code(processor)["products"]  # of one step: the loop is not unrolled
+    assert count("register_tile", processor, fma) == products
     code = instructions("register_tile", processor)
     where = [i for i, line in enumerate(code) if re.search(fma, line)]
     # All sums stay where they are: nothing goes to the stack or comes back from it between the loop's products.

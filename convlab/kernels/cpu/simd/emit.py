@@ -88,10 +88,11 @@ def outlined(typingctx: Any) -> Any:
 
 @intrinsic
 def lanes(typingctx: Any, zero: Any) -> Any:
-    """Elements of zero's type in a vector register."""
+    """Elements of zero's type in a vector register; of a vector, its lanes."""
+    count = getattr(zero, "lanes", None) or lanes_of(zero)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, lanes_of(zero))
+        return context.get_constant(types.intp, count)
 
     return types.intp(zero), codegen
 

@@ -12,7 +12,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from .. import emit
-from .value import Vector, given, wanted
+from .value import Vector, given, is_number, wanted
 
 
 def _lanes_type(array: Any, value: types.Type) -> types.Type:
@@ -20,6 +20,8 @@ def _lanes_type(array: Any, value: types.Type) -> types.Type:
     element = value.dtype if isinstance(value, Vector) else value
     if not isinstance(array, types.Array):
         raise TypingError(f"vectors are in arrays, not in {array}")
+    if not is_number(element):
+        raise TypingError(f"no {element} in memory: float32, float64 and integers only")
     if element != array.dtype and not emit.is_half(array.dtype, element):
         raise TypingError(f"{array.dtype} in memory is not {element}: convert it, or give a `like` of its type")
     return element

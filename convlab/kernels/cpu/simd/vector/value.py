@@ -14,6 +14,11 @@ from .. import emit
 from ..features import lanes_of
 
 
+def is_number(kind: Any) -> bool:
+    """Whether vectors are made of numbers of this type."""
+    return isinstance(kind, (types.Float, types.Integer)) and kind != types.float16
+
+
 class Vector(types.Type):
     """Numba type of `lanes` numbers of type `dtype` side by side; of booleans for a mask, as a comparison gives.
 
@@ -22,7 +27,7 @@ class Vector(types.Type):
     """
 
     def __init__(self, dtype: types.Type, lanes: int) -> None:
-        if not isinstance(dtype, (types.Float, types.Integer, types.Boolean)) or dtype == types.float16:
+        if not (is_number(dtype) or isinstance(dtype, types.Boolean)):
             raise TypingError(f"no vectors of {dtype}: float32, float64 and integers only")
         if lanes < 2 or lanes & (lanes - 1):
             raise TypingError(f"a vector has 2, 4, 8, … lanes, not {lanes}")
@@ -35,7 +40,7 @@ class Vector(types.Type):
 
     # A number is converted where a vector is wanted, so that `total = 0.0` may be followed by `total += vector`.
     def can_convert_from(self, typingctx: Any, other: Any) -> Any:
-        return Conversion.safe if isinstance(other, types.Number) and not self.is_mask else None
+        return Conversion.safe if is_number(other) and not self.is_mask else None
 
     def unify(self, typingctx: Any, other: Any) -> Any:
         return self if self.can_convert_from(typingctx, other) else None
@@ -62,7 +67,7 @@ def common(typingctx: Any, *operands: types.Type) -> types.Type:
         (vector,) = vectors
         if all(operand == vector or vector.can_convert_from(typingctx, operand) for operand in operands):
             return vector
-    elif all(isinstance(operand, (types.Number, types.Boolean)) for operand in operands):
+    elif all(is_number(operand) or isinstance(operand, types.Boolean) for operand in operands):
         return typingctx.unify_types(*map(types.unliteral, operands))
     raise TypingError(f"vectors and numbers only, not {' and '.join(map(str, operands))}")
 
@@ -70,9 +75,11 @@ def common(typingctx: Any, *operands: types.Type) -> types.Type:
 def wanted(number: types.Type, like: Any, lanes: Any) -> types.Type:
     """The type that arguments like=, lanes= ask for: like's, or else a vector of numbers of this type."""
     if lanes is None:
-        if like is None:
-            return Vector(number, lanes_of(number))
-        return types.unliteral(like)
+        if like is not None:
+            return types.unliteral(like)
+        if not is_number(number):
+            raise TypingError(f"no vectors of {number}: float32, float64 and integers only")
+        return Vector(number, lanes_of(number))
     if like is not None:
         raise TypingError("like= or lanes=, not both")
     if not isinstance(lanes, types.IntegerLiteral):
@@ -93,7 +100,7 @@ def broadcast(typingctx: Any, number: Any, like: Any = None, lanes: Any = None) 
     `lanes` lanes (a literal) or of as many as a register holds.
     """
     vector = number if isinstance(number, Vector) and like is None else wanted(types.unliteral(number), like, lanes)
-    if number != vector and not isinstance(number, types.Number):
+    if number != vector and not is_number(number):
         raise TypingError(f"cannot make a {vector} of a {number}")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
