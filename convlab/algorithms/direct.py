@@ -44,12 +44,11 @@ class Direct(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
-        from ..kernels.cpu.rows import FILTERS
         from ..kernels.cpu.tile import VECTORS
         from . import lowering
 
         if _few_filters(problem):
-            return lowering.pack(problem, weight, FILTERS, FILTERS, ctx.threads)
+            return lowering.pack(problem, weight, 1, 1, ctx.threads)
         width = lowering.lanes(problem)
         return lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
 
