@@ -12,23 +12,22 @@ from . import memory, simd
 from .epilogue import NONE, finish
 from .extent import taps_of
 from .parallel import split
+from .separable import add_factored
 from .slide import HEIGHT, add_taps
-from .strip import block_of, blocks_of, collect, write_lines
+from .strip import LINES, PITCH, PITCH_BYTES, STRIP, SUMS, WIDTH, block_of, blocks_of, collect, write_lines
 
-# A task is HEIGHT rows × _WIDTH vectors of outputs, or _LONG × HEIGHT vectors of one row.
-_WIDTH, _LONG = 16, 8
-# A strip is _LINES lines of _PITCH vectors. What it has more than a task are the neighbours that taps read: of rows,
-# and of columns on the right. The pitch is odd, or lines would lie in the same sets of the cache.
-_LINES, _PITCH = HEIGHT + 16, 21
-_STRIP, _SUMS = _LINES * _PITCH, HEIGHT * _PITCH
-# Bytes from line to line of a strip and of its sums.
-_PITCH_BYTES = _PITCH * simd.VECTOR_BYTES
+# A task is HEIGHT rows × WIDTH vectors of outputs, or _LONG × HEIGHT vectors of one row.
+_LONG = 8
 
 
 @jit
-def _in_columns(taps: Any) -> bool:
-    """Whether a tile's vectors lie below each other: where there are rows enough that at least half of them count."""
-    return 2 * taps.height >= HEIGHT
+def in_columns(taps: Any, lanes: int) -> bool:
+    """Whether a tile's vectors, of `lanes` outputs, lie below each other: unless that takes more than twice the tiles.
+
+    They share more loads there, which makes up for a half of them that lie below the image.
+    """
+    below = ((taps.height + HEIGHT - 1) // HEIGHT) * ((taps.width + lanes - 1) // lanes)
+    return below <= 2 * taps.height * ((taps.width + HEIGHT * lanes - 1) // (HEIGHT * lanes))
 
 
 @jit
@@ -42,22 +41,21 @@ def rows_tasks(extent: Any, taps: Any, zero: Any) -> int:
 @jit
 def _block(taps: Any, zero: Any) -> tuple[int, int]:
     """Rows and columns of a task's outputs."""
-    if _in_columns(taps):
-        return HEIGHT, _WIDTH * simd.lanes(zero)
-    return 1, _LONG * HEIGHT * simd.lanes(zero)
+    lanes = simd.lanes(zero)
+    return (HEIGHT, WIDTH * lanes) if in_columns(taps, lanes) else (1, _LONG * HEIGHT * lanes)
 
 
 @jit
 def add_block(
-    sums: int, sums_pitch: int, fresh: bool, strip: Any, place: int, in_columns: bool, count: int, rows: Any,
+    sums: int, sums_pitch: int, fresh: bool, strip: Any, place: int, stacked: bool, count: int, rows: Any,
     row_taps: int, columns: Any, column_taps: int, panels: Any, panel: int, row_step: int, column_step: int, zero: Any,
 ) -> None:  # fmt: skip
     """Add row_taps × column_taps taps, whose inputs lie from byte address `place` on, to sums of `count` columns."""
     lanes, item = simd.lanes(zero), strip.itemsize
     vector, apart = lanes * item, columns.apart
-    if in_columns:
+    if stacked:
         add_taps(
-            sums, sums_pitch, fresh, strip, place, _PITCH_BYTES, (count + lanes - 1) // lanes, vector, row_taps,
+            sums, sums_pitch, fresh, strip, place, PITCH_BYTES, (count + lanes - 1) // lanes, vector, row_taps,
             rows.apart, column_taps, apart * item, panels, panel, row_step, column_step, zero,
         )  # fmt: skip
         return
@@ -92,10 +90,11 @@ def add_lane(
     """
     simd.outlined()
     planes, lines, points, runs, depths = taps.planes, taps.lines, taps.points, taps.runs, taps.i
-    lanes, item, source, in_columns = simd.lanes(zero), panels.itemsize, x.data, _in_columns(taps)
+    lanes, item, source = simd.lanes(zero), panels.itemsize, x.data
+    stacked = in_columns(taps, lanes)
     # What a strip has more than a task: lines and columns, or all that a task of one row leaves of it.
-    below = _LINES - HEIGHT if in_columns else 0
-    beside = (_PITCH - _WIDTH if in_columns else _STRIP - _LONG * HEIGHT) * lanes
+    below = LINES - HEIGHT if stacked else 0
+    beside = (PITCH - WIDTH if stacked else STRIP - _LONG * HEIGHT) * lanes
     rows, columns = blocks_of(taps.j, taps.line_step, below), blocks_of(taps.k, taps.point_step, beside)
     tap = channels * parts * item  # bytes of weights
     blocks = 0
@@ -113,7 +112,7 @@ def add_lane(
                 reach = width + (column_taps - 1) * columns.apart
                 row = lines[top]
                 # One row needs no strip where all that whole tiles read of it lies side by side in the image.
-                there = whole and not in_columns and (plane | row) >= 0 and runs[left] >= reach
+                there = whole and not stacked and (plane | row) >= 0 and runs[left] >= reach
                 there = there and taps.point_step == 1 and x.column == source.itemsize == strip.itemsize
                 for part in range(parts):
                     for channel in range(channels):
@@ -126,10 +125,10 @@ def add_lane(
                                 collect(
                                     source, -1 if plane < 0 else here, x.row, x.column,
                                     lines, top, taps.line_step, height + (row_taps - 1) * rows.apart,
-                                    points, runs, left, taps.point_step, reach, zero, strip, _PITCH_BYTES,
+                                    points, runs, left, taps.point_step, reach, zero, strip, PITCH_BYTES,
                                 )  # fmt: skip
                         add_block(
-                            sums, sums_pitch, blocks == 0, strip, place, in_columns, width, rows, row_taps,
+                            sums, sums_pitch, blocks == 0, strip, place, stacked, width, rows, row_taps,
                             columns, column_taps, panels, panel + weight * tap + (part * channels + channel) * item,
                             rows.sign * rows.skip * columns.taps * tap, columns.sign * columns.skip * tap, zero,
                         )  # fmt: skip
@@ -139,15 +138,26 @@ def add_lane(
 
 @jit
 def rows_serial(
-    start: int, stop: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any
-) -> None:
-    """Tasks start … stop − 1 of a convolution; parameters as direct_serial's, panels in blocks of one lane."""
+    start: int, stop: int, x: Any, panels: Any, factored: bool, bias: Any, taps: Any, extent: Any, activation: int,
+    zero: Any, y: Any,
+) -> None:  # fmt: skip
+    """Tasks start … stop − 1 of a convolution; parameters as direct_serial's, panels in blocks of one lane.
+
+    factored: instead of its weights, panels hold of every lane a column and a row whose product they are. That takes
+    `in_columns`, one plane of taps, one channel a group, and real numbers.
+    """
     simd.outlined()
     lanes, vector = extent.filters * extent.parts, simd.lanes(zero)
     tall, wide = _block(taps, zero)
     down, across = (taps.height + tall - 1) // tall, (taps.width + wide - 1) // wide
     reduction = taps_of(taps) * extent.parts * extent.channels
-    strip, sums = memory.stack_vectors(zero, _STRIP), memory.stack_vectors(zero, _SUMS)
+    if factored:
+        reduction = len(taps.j) + len(taps.k)
+    strip, sums, middle = (
+        memory.stack_vectors(zero, STRIP),
+        memory.stack_vectors(zero, SUMS),
+        memory.stack_vectors(zero, SUMS),
+    )
     # Whole tiles of finished sums go straight to y.
     plain = len(bias) == 0 and activation == NONE and y.column == y.data.itemsize == sums.itemsize
     for task in range(start, stop):
@@ -162,23 +172,31 @@ def rows_serial(
             panel = memory.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
             channel = group * extent.filters + lane // extent.parts
             here = target + channel * y.channel + lane % extent.parts * y.data.itemsize
-            blocks = add_lane(
-                here if straight else memory.address(sums), y.row if straight else _PITCH_BYTES, strip, blocks != 1,
-                whole, x, base, d, h, height, w, width, taps, extent.channels, extent.parts, panels, panel, zero,
-            )  # fmt: skip
+            goal, pitch = (here, y.row) if straight else (memory.address(sums), PITCH_BYTES)
+            if factored:
+                blocks = add_factored(
+                    goal, pitch, middle, strip, blocks != 1, x, base, d, h, height, w, width, taps, panels, panel, zero
+                )
+            else:
+                blocks = add_lane(
+                    goal, pitch, strip, blocks != 1, whole, x, base, d, h, height, w, width, taps, extent.channels,
+                    extent.parts, panels, panel, zero,
+                )  # fmt: skip
             if straight and blocks:
                 continue
             if blocks == 0:  # nothing is summed
                 for i in range(len(sums)):
                     sums[i] = 0
-            used = height * _PITCH * vector if height > 1 else width
+            used = height * PITCH * vector if height > 1 else width
             finish(sums, 0, 1, 1, used, bias, group * lanes + lane, activation, zero)
-            write_lines(sums, _PITCH_BYTES, height, width, y.data, here, y.row, y.column, zero)
+            write_lines(sums, PITCH_BYTES, height, width, y.data, here, y.row, y.column, zero)
 
 
 @jit
 def rows(
-    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int, y: Any
-) -> None:
+    x: Any, panels: Any, factored: bool, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int,
+    y: Any,
+) -> None:  # fmt: skip
     """A convolution with few filters, its tasks split evenly over `threads`; see rows_serial."""
-    split(rows_serial, rows_tasks(extent, taps, zero), threads, (x, panels, bias, taps, extent, activation, zero, y))
+    arguments = (x, panels, factored, bias, taps, extent, activation, zero, y)
+    split(rows_serial, rows_tasks(extent, taps, zero), threads, arguments)

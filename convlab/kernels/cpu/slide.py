@@ -56,6 +56,16 @@ def slide(
 
 
 @intrinsic
+def together(typingctx: Any, zero: Any) -> Any:
+    """Most taps that are summed together: one of integers, whose products the compiler takes too long to unroll."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, SHARED if isinstance(zero, types.Float) else _ONE)
+
+    return types.intp(zero), codegen
+
+
+@intrinsic
 def load_lines(typingctx: Any, total: Any, position: Any, pitch: Any) -> Any:
     """The tile whose lines start at byte addresses position, position + pitch, …; the argument tells the type."""
 
@@ -97,7 +107,8 @@ def add_taps(
     first of which is at `panel`.
     """
     simd.outlined()
-    runs = (shared + SHARED - 1) // SHARED if apart == 1 else shared
+    most = together(zero)
+    runs = (shared + most - 1) // most if apart == 1 else shared
     for _ in range(tiles):
         total = tile.zeros(zero, HEIGHT, _VECTORS)
         if not fresh:
@@ -106,7 +117,7 @@ def add_taps(
         for run in range(runs):
             count = (shared - first) // (runs - run)  # the same for all, or one more
             source, weight = position + first * apart * pitch, panel + first * shared_step
-            if count == _ONE:
+            if count == _ONE or most == _ONE:
                 for _ in range(looped):
                     total = slide(total, _ONE, strip, source, pitch, panels, weight, shared_step)
                     source += step

@@ -13,6 +13,15 @@ from typing import Any, NamedTuple
 
 from ..compile import jit
 from . import memory, simd
+from .slide import HEIGHT
+
+# A strip is LINES lines of PITCH vectors: those that HEIGHT × WIDTH vectors of outputs read at one tap, and the
+# neighbours below and on the right that other taps read. The pitch is odd, or lines would lie in the same sets of the
+# cache. Sums of outputs have the same pitch.
+WIDTH = 16
+LINES, PITCH = HEIGHT + 16, WIDTH + 5
+STRIP, SUMS = LINES * PITCH, HEIGHT * PITCH
+PITCH_BYTES = PITCH * simd.VECTOR_BYTES
 
 
 class Blocks(NamedTuple):
