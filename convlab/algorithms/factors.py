@@ -20,7 +20,7 @@ import numpy as np
 from ..bounds import accumulator
 
 # The first sum costs about as much as a tap: its results are stored and read again, and neighbours of a block are
-# summed twice. In the second every tap takes two loads' time; see kernels.cpu.slide. Both measured on Zen 4.
+# summed twice. In the second every tap takes two loads' time; see kernels.cpu.filter_slide. Both measured on Zen 4.
 _BETWEEN, _ROW_TAP = 8, 2
 _ERROR = 4
 

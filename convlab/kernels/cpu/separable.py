@@ -7,8 +7,8 @@ from typing import Any
 
 from ..compile import jit
 from . import memory, simd
-from .slide import HEIGHT, add_taps
-from .strip import LINES, PITCH, PITCH_BYTES, WIDTH, block_of, blocks_of, collect
+from .filter_slide import HEIGHT, add_taps
+from .filter_strip import LINES, PITCH, PITCH_BYTES, WIDTH, block_of, blocks_of, collect
 
 
 @jit

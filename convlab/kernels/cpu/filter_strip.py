@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..compile import jit
 from . import memory, simd
-from .slide import HEIGHT
+from .filter_slide import HEIGHT
 
 # A strip is LINES lines of PITCH vectors: those that HEIGHT × WIDTH vectors of outputs read at one tap, and the
 # neighbours below and on the right that other taps read. The pitch is odd, or lines would lie in the same sets of the
