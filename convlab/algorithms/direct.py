@@ -9,10 +9,12 @@ from ..bounds import componentwise
 from ..problem import ConvProblem
 
 # Fractions of the FMA peak that the kernels reach (bench/layers.py on Zen 4): with two vectors of filters a tile, with
-# one, with vectors of outputs, the same where these are collected one by one, and for the gradient of the weights.
-_WIDE, _NARROW, _ROWS, _COLLECTED, _GRADIENT = 0.92, 0.75, 0.17, 0.05, 0.33
+# one, with vectors of outputs, and for the gradient of the weights.
+_WIDE, _NARROW, _ROWS, _GRADIENT = 0.92, 0.75, 0.83, 0.33
 # What a kernel does besides products, counted in steps of the reduction: before a tap, and around a tile.
-_PER_TAP, _PER_TILE, _PER_ROW = 6, 20, 30
+_PER_TAP, _PER_TILE = 6, 20
+# The same of vectors of outputs for each channel, which they collect first: vector by vector, or one by one.
+_COPIED, _GATHERED = 16, 90
 
 
 class Direct(Algorithm):
@@ -33,8 +35,8 @@ class Direct(Algorithm):
         steps = work.channels * work.parts * taps
         if _few_filters(problem):
             side_by_side = problem.stride[-1] == 1 and problem.layout == "channels_first" and work.parts == 1
-            efficiency = (_ROWS if side_by_side else _COLLECTED) * steps / (steps + _PER_ROW)
-            return Cost((Stage("products", problem.flops, problem.min_bytes, max(efficiency, 0.01)),))
+            efficiency = _ROWS * taps / (taps + (_COPIED if side_by_side else _GATHERED))
+            return Cost((Stage("products", problem.flops, problem.min_bytes, efficiency),))
         lanes = work.filters * work.parts
         whole = -(-lanes // width) * width
         efficiency = (_WIDE if whole > width else _NARROW) * steps / (steps + _PER_TAP * taps + _PER_TILE)
@@ -44,12 +46,12 @@ class Direct(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
-        from ..kernels.cpu.rows import FILTERS
         from ..kernels.cpu.tile import VECTORS
         from . import lowering
 
         if _few_filters(problem):
-            return lowering.pack(problem, weight, FILTERS, FILTERS, ctx.threads)
+            passes = lowering.pack(problem, weight, 1, 1, ctx.threads)
+            return [(sweep, *_factored(problem, weight, sweep, panels)) for sweep, panels in passes]
         width = lowering.lanes(problem)
         return lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
 
@@ -79,9 +81,9 @@ class Direct(Algorithm):
         x = lowering.image_tensor(problem, source)
         values, code = lowering.epilogue(problem, bias)
         kernel = rows if _few_filters(problem) else direct
-        for sweep, panels in state:
+        for sweep, *weights in state:
             y = lowering.outputs_of(sweep, out, problem)
-            launch(kernel, x, panels, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
+            launch(kernel, x, *weights, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
 
 
 def _few_filters(problem: ConvProblem) -> bool:
@@ -90,3 +92,33 @@ def _few_filters(problem: ConvProblem) -> bool:
 
     work = lowering.extent(problem)
     return 2 * work.filters * work.parts <= lowering.lanes(problem)
+
+
+def _factored(problem: ConvProblem, weight: Any, sweep: Any, panels: Any) -> tuple[Any, bool]:
+    """The weights of the `rows` kernel, and whether they are a column and a row each: if all filters of a sweep are
+    separable and that is faster."""
+    import numpy as np
+
+    from ..kernels.cpu.rows import in_columns
+    from ..kernels.cpu.tensor import storage
+    from . import lowering
+    from .factors import factors, worthwhile
+
+    work, taps = lowering.extent(problem), sweep.taps
+    rows, columns = len(taps.j), len(taps.k)
+    if (
+        work.channels != 1
+        or work.parts != 1
+        or len(taps.i) != 1
+        or not in_columns.py_func(taps, lowering.lanes(problem))
+    ):
+        return panels, False
+    if not worthwhile(rows, columns):
+        return panels, False
+    pairs = []
+    for lane in weight.reshape(-1, math.prod(problem.kernel)):  # one channel a group: the filters of all groups
+        pair = factors(lane[sweep.weights].reshape(rows, columns))
+        if pair is None:
+            return panels, False
+        pairs.append(pair)
+    return storage(np.concatenate(pairs)), True

@@ -6,7 +6,19 @@ splits them over threads. convlab.kernels.taps makes the tables, `vector_panels`
 
 from .direct import direct, direct_serial, direct_tasks
 from .extent import Extent
+from .rows import rows, rows_serial, rows_tasks
 from .tensor import Tensor, tensor
 from .weights import vector_panels
 
-__all__ = ["Extent", "Tensor", "direct", "direct_serial", "direct_tasks", "tensor", "vector_panels"]
+__all__ = [
+    "Extent",
+    "Tensor",
+    "direct",
+    "direct_serial",
+    "direct_tasks",
+    "rows",
+    "rows_serial",
+    "rows_tasks",
+    "tensor",
+    "vector_panels",
+]

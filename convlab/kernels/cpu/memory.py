@@ -139,3 +139,26 @@ def kept_at(typingctx: Any, address: Any, zero: Any) -> Any:
         return simd.load(builder, args[0], zero, zero)
 
     return zero(types.intp, zero), codegen
+
+
+def widen_vector(typingctx: Any, source: Any, position: Any, target: Any, target_position: Any) -> Any:
+    """One register of elements from a byte address, as accumulators (target's type) to another."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = simd.load(builder, args[1], source.dtype, target.dtype, simd.lanes_of(target.dtype))
+        simd.store(builder, value, args[3], target.dtype, target.dtype)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), codegen
+
+
+@intrinsic
+def fill_vector(typingctx: Any, target: Any, position: Any, value: Any) -> Any:
+    """One register of accumulators (target's and value's type), all of one value, to a byte address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = simd.broadcast(builder, args[2], simd.lanes_of(target.dtype))
+        simd.store(builder, vector, args[1], target.dtype, target.dtype)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, value), codegen

@@ -1,149 +1,202 @@
-"""Direct convolution for few filters a group: depthwise layers, image filters, signals.
+"""Direct convolution for few filters a group: image filters, signals.
 
-Where out-channels are too few to fill a vector, vectors hold neighbouring outputs of a row instead. At a tap they read
-neighbouring inputs, straight from the image, wherever the stride is 1 and no padding lies between; at the
-borders, under a stride and in channels_last the elements are collected one by one first.
+Where out-channels are too few to fill a vector, vectors hold neighbouring outputs of a row instead. A task collects
+the inputs of a block of outputs into a strip and slides the filter over it (filter_strip.py, filter_slide.py). Its tiles are
+HEIGHT rows of an image by one vector or, where an image has few rows, HEIGHT vectors of one row.
 """
 
 from typing import Any
 
 from ..compile import jit
-from . import memory, simd, tile
-from .epilogue import consecutive, finish, write
+from . import memory, simd
+from .epilogue import NONE, finish
 from .extent import taps_of
 from .parallel import split
+from .separable import add_factored
+from .filter_slide import HEIGHT, add_taps
+from .filter_strip import LINES, PITCH, PITCH_BYTES, STRIP, SUMS, WIDTH, block_of, blocks_of, collect, write_lines
 
-# A register tile: one filter × 4 vectors of outputs, or FILTERS × 2.
-FILTERS = 4
-_ONE, _ONE_VECTORS, _FEW_VECTORS = 1, 4, 2
-_BUFFER = max(_ONE * _ONE_VECTORS, FILTERS * _FEW_VECTORS)
-# Outputs of a row that are one task; a long signal is many tasks.
-_CHUNK = 4096
-# What a stack array of outputs must hold: the widest tile's, of the narrowest type.
-_MAX_SPAN = max(_ONE_VECTORS, _FEW_VECTORS) * simd.VECTOR_BYTES
+# A task is HEIGHT rows × WIDTH vectors of outputs, or _LONG × HEIGHT vectors of one row.
+_LONG = 8
 
 
 @jit
-def collect(
-    source: Any, line: int, column: int, points: Any, runs: Any, at: int, step: int, count: int, zero: Any, into: Any
-) -> None:  # fmt: skip
-    """What `count` outputs of a row read at a tap, side by side: the input at positions at, at + step, … of the axis.
+def in_columns(taps: Any, lanes: int) -> bool:
+    """Whether a tile's vectors, of `lanes` outputs, lie below each other: unless that takes more than twice the tiles.
 
-    line: byte address of the row, or a negative number for a row of padding; column: bytes between its elements.
+    They share more loads there, which makes up for a half of them that lie below the image.
     """
-    lane, vector, item = 0, simd.lanes(zero), source.itemsize
-    while lane < count:
-        first = points[at + lane * step]
-        length = min(runs[at + lane], count - lane) if step == 1 and column == item and line >= 0 else 1
-        if line < 0 or first < 0:
-            into[lane] = 0
-            length = 1
-        elif length < vector:
-            for i in range(length):
-                into[lane + i] = memory.raw_at(source, line + (first + i) * column)
-        else:
-            for i in range(0, length, vector):
-                i = min(i, length - vector)  # the last vector overlaps the one before
-                here = line + (first + i) * item
-                memory.copy_vector(source, here, into, memory.address(into) + (lane + i) * item, zero)
-        lane += length
+    below = ((taps.height + HEIGHT - 1) // HEIGHT) * ((taps.width + lanes - 1) // lanes)
+    return below <= 2 * taps.height * ((taps.width + HEIGHT * lanes - 1) // (HEIGHT * lanes))
 
 
 @jit
-def accumulate(
-    total: Any, x: Any, base: int, d: int, h: int, first: int, count: int, span: int, taps: Any,
-    channels: int, parts: int, panels: Any, panel: int, panel_step: int, zero: Any,
-) -> Any:  # fmt: skip
-    """total plus the sums over all taps, parts and channels for outputs first, …, first + count − 1 of row (d, h).
+def rows_tasks(extent: Any, taps: Any, zero: Any) -> int:
+    """Independent pieces of work: a block of outputs of one image and group each."""
+    height, width = _block(taps, zero)
+    blocks = ((taps.height + height - 1) // height) * ((taps.width + width - 1) // width)
+    return extent.groups * extent.images * taps.depth * blocks
 
-    base: byte address of the image's and the group's first element; span: outputs that a row of the tile holds.
+
+@jit
+def _block(taps: Any, zero: Any) -> tuple[int, int]:
+    """Rows and columns of a task's outputs."""
+    lanes = simd.lanes(zero)
+    return (HEIGHT, WIDTH * lanes) if in_columns(taps, lanes) else (1, _LONG * HEIGHT * lanes)
+
+
+@jit
+def add_block(
+    sums: int, sums_pitch: int, fresh: bool, strip: Any, place: int, stacked: bool, count: int, rows: Any,
+    row_taps: int, columns: Any, column_taps: int, panels: Any, panel: int, row_step: int, column_step: int, zero: Any,
+) -> None:  # fmt: skip
+    """Add row_taps × column_taps taps, whose inputs lie from byte address `place` on, to sums of `count` columns."""
+    lanes, item = simd.lanes(zero), strip.itemsize
+    vector, apart = lanes * item, columns.apart
+    if stacked:
+        add_taps(
+            sums, sums_pitch, fresh, strip, place, PITCH_BYTES, (count + lanes - 1) // lanes, vector, row_taps,
+            rows.apart, column_taps, apart * item, panels, panel, row_step, column_step, zero,
+        )  # fmt: skip
+        return
+    # Taps whose inputs are one vector apart share loads: fewer + 1 of them from the first places of a vector on,
+    # `fewer` from the others on.
+    every = lanes // apart if lanes % apart == 0 else column_taps
+    fewer, first = column_taps // every, column_taps % every
+    tiles = (count + HEIGHT * lanes - 1) // (HEIGHT * lanes)
+    if first:
+        add_taps(
+            sums, vector, fresh, strip, place, vector, tiles, HEIGHT * vector, fewer + 1, 1, first, apart * item,
+            panels, panel, every * column_step, column_step, zero,
+        )  # fmt: skip
+    if fewer:
+        add_taps(
+            sums, vector, fresh and first == 0, strip, place + first * apart * item, vector, tiles, HEIGHT * vector,
+            fewer, 1, every - first, apart * item, panels, panel + first * column_step, every * column_step,
+            column_step, zero,
+        )  # fmt: skip
+
+
+@jit
+def add_lane(
+    sums: int, sums_pitch: int, strip: Any, fill: bool, whole: bool, x: Any, base: int, d: int, h: int, height: int,
+    w: int, width: int, taps: Any, channels: int, parts: int, panels: Any, panel: int, zero: Any,
+) -> int:  # fmt: skip
+    """The sums of one filter for outputs (d, h …, w …), height × width of them.
+
+    sums: byte address of the first, their lines sums_pitch bytes apart. base: that of the image's and the group's
+    first element; panel: that of the filter's weights. Where `fill` is False, the strip already holds the first
+    block of inputs; `whole`: whether these outputs are whole tiles. Returns the number of blocks.
     """
     simd.outlined()
-    collected = memory.stack_vectors(x.data, _ONE_VECTORS)
-    for lane in range(len(collected)):
-        collected[lane] = 0
-    source, planes, lines, points, runs = x.data, taps.planes, taps.lines, taps.points, taps.runs
-    i_offsets, j_offsets, k_offsets = taps.i, taps.j, taps.k
-    item, weight, step = source.itemsize, panels.itemsize, taps.point_step
-    straight = step == 1 and x.column == item and count == span
-    for i in range(len(i_offsets)):
-        for j in range(len(j_offsets)):
-            a, b = planes[d * taps.plane_step + i_offsets[i]], lines[h * taps.line_step + j_offsets[j]]
-            line = base + a * x.plane + b * x.row
-            for k in range(len(k_offsets)):
-                at = first * step + k_offsets[k]
-                if straight and (a | b) >= 0 and runs[at] >= span:
-                    position = line + points[at] * item
-                    for _ in range(channels):
-                        total = tile.outer_strided(total, panels, panel, weight, source, position)
-                        position += x.channel
-                        panel += panel_step
+    planes, lines, points, runs, depths = taps.planes, taps.lines, taps.points, taps.runs, taps.i
+    lanes, item, source = simd.lanes(zero), panels.itemsize, x.data
+    stacked = in_columns(taps, lanes)
+    # What a strip has more than a task: lines and columns, or all that a task of one row leaves of it.
+    below = LINES - HEIGHT if stacked else 0
+    beside = (PITCH - WIDTH if stacked else STRIP - _LONG * HEIGHT) * lanes
+    rows, columns = blocks_of(taps.j, taps.line_step, below), blocks_of(taps.k, taps.point_step, beside)
+    tap = channels * parts * item  # bytes of weights
+    blocks = 0
+    for i in range(len(depths)):
+        plane = planes[d * taps.plane_step + depths[i]]
+        for row_block in range(rows.number):
+            j, row_taps = block_of(rows, row_block)
+            for column_block in range(columns.number):
+                k, column_taps = block_of(columns, column_block)
+                if row_taps == 0 or column_taps == 0:
                     continue
+                weight = (i * rows.taps + rows.first + rows.sign * j) * columns.taps + columns.first + columns.sign * k
+                top = rows.start + j * rows.distance + h * taps.line_step
+                left = columns.start + k * columns.distance + w * taps.point_step
+                reach = width + (column_taps - 1) * columns.apart
+                row = lines[top]
+                # One row needs no strip where all that whole tiles read of it lies side by side in the image.
+                there = whole and not stacked and (plane | row) >= 0 and runs[left] >= reach
+                there = there and taps.point_step == 1 and x.column == source.itemsize == strip.itemsize
                 for part in range(parts):
                     for channel in range(channels):
-                        here = -1 if (a | b) < 0 else line + channel * x.channel + part * item
-                        collect(source, here, x.column, points, runs, at, step, count, zero, collected)
-                        total = tile.outer_strided(total, panels, panel, weight, source, memory.address(collected))
-                        panel += panel_step
-    return total
-
-
-@jit
-def rows_tasks(extent: Any, taps: Any) -> int:
-    """Independent pieces of work: a stretch of a row of one image and group each."""
-    return extent.groups * extent.images * taps.depth * taps.height * ((taps.width + _CHUNK - 1) // _CHUNK)
+                        here = base + plane * x.plane + channel * x.channel + part * source.itemsize
+                        if there:
+                            place = here + row * x.row + points[left] * source.itemsize
+                        else:
+                            place = memory.address(strip)
+                            if fill or blocks:
+                                collect(
+                                    source, -1 if plane < 0 else here, x.row, x.column,
+                                    lines, top, taps.line_step, height + (row_taps - 1) * rows.apart,
+                                    points, runs, left, taps.point_step, reach, zero, strip, PITCH_BYTES,
+                                )  # fmt: skip
+                        add_block(
+                            sums, sums_pitch, blocks == 0, strip, place, stacked, width, rows, row_taps,
+                            columns, column_taps, panels, panel + weight * tap + (part * channels + channel) * item,
+                            rows.sign * rows.skip * columns.taps * tap, columns.sign * columns.skip * tap, zero,
+                        )  # fmt: skip
+                        blocks += 1
+    return blocks
 
 
 @jit
 def rows_serial(
-    start: int, stop: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any
-) -> None:
-    """Tasks start … stop − 1 of a convolution; parameters as direct_serial's, panels in blocks of FILTERS (or of 1)."""
+    start: int, stop: int, x: Any, panels: Any, factored: bool, bias: Any, taps: Any, extent: Any, activation: int,
+    zero: Any, y: Any,
+) -> None:  # fmt: skip
+    """Tasks start … stop − 1 of a convolution; parameters as direct_serial's, panels in blocks of one lane.
+
+    factored: instead of its weights, panels hold of every lane a column and a row whose product they are. That takes
+    `in_columns`, one plane of taps, one channel a group, and real numbers.
+    """
     simd.outlined()
-    lanes = extent.filters * extent.parts
-    span = (_ONE_VECTORS if lanes == 1 else _FEW_VECTORS) * simd.lanes(zero)
-    chunks = (taps.width + _CHUNK - 1) // _CHUNK
+    lanes, vector = extent.filters * extent.parts, simd.lanes(zero)
+    tall, wide = _block(taps, zero)
+    down, across = (taps.height + tall - 1) // tall, (taps.width + wide - 1) // wide
     reduction = taps_of(taps) * extent.parts * extent.channels
-    buffer, positions = memory.stack_vectors(zero, _BUFFER), memory.stack(1, _MAX_SPAN)
-    for i in range(span):
-        positions[i] = i * y.column
-    joined = consecutive(positions, span, y.data.itemsize)
+    if factored:
+        reduction = len(taps.j) + len(taps.k)
+    strip, sums, middle = (
+        memory.stack_vectors(zero, STRIP),
+        memory.stack_vectors(zero, SUMS),
+        memory.stack_vectors(zero, SUMS),
+    )
+    # Whole tiles of finished sums go straight to y.
+    plain = len(bias) == 0 and activation == NONE and y.column == y.data.itemsize == sums.itemsize
     for task in range(start, stop):
-        first, row = task % chunks * _CHUNK, task // chunks
-        h, d = row % taps.height, row // taps.height % taps.depth
-        image = row // (taps.height * taps.depth) % extent.images
-        group = row // (taps.height * taps.depth * extent.images)
+        w, h, rest = task % across * wide, task // across % down * tall, task // (across * down)
+        d, image, group = rest % taps.depth, rest // taps.depth % extent.images, rest // (taps.depth * extent.images)
+        height, width = min(tall, taps.height - h), min(wide, taps.width - w)
         base = memory.address(x.data) + image * x.image + group * extent.channels * x.channel
-        target = memory.address(y.data) + image * y.image + d * y.plane + h * y.row
-        end = min(first + _CHUNK, taps.width)
-        for output in range(first, end, span):
-            # The last outputs of a row are done together with some before them, if these are this task's as well.
-            begin = output if output + span <= end else max(first, end - span)
-            count = min(span, end - begin)
-            for lane in range(0, lanes, FILTERS):
-                filters = min(FILTERS, lanes - lane)
-                panel = memory.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
-                if lanes == 1:
-                    one = accumulate(
-                        tile.zeros(zero, _ONE, _ONE_VECTORS), x, base, d, h, begin, count, span, taps,
-                        extent.channels, extent.parts, panels, panel, panels.itemsize, zero,
-                    )  # fmt: skip
-                    tile.store(one, buffer, 0)
-                else:
-                    few = accumulate(
-                        tile.zeros(zero, FILTERS, _FEW_VECTORS), x, base, d, h, begin, count, span, taps,
-                        extent.channels, extent.parts, panels, panel, filters * panels.itemsize, zero,
-                    )  # fmt: skip
-                    tile.store(few, buffer, 0)
-                finish(buffer, span, 1, filters, count, bias, group * lanes + lane, activation, zero)
-                channel = group * extent.filters + lane // extent.parts
-                here = target + begin * y.column + channel * y.channel
-                write(buffer, span, 1, filters, count, y.data, here, positions, joined, y.channel, extent.parts, zero)
+        target = memory.address(y.data) + image * y.image + d * y.plane + h * y.row + w * y.column
+        whole = height == tall and width % (vector if tall > 1 else HEIGHT * vector) == 0
+        straight, blocks = plain and whole, 0
+        for lane in range(lanes):
+            panel = memory.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
+            channel = group * extent.filters + lane // extent.parts
+            here = target + channel * y.channel + lane % extent.parts * y.data.itemsize
+            goal, pitch = (here, y.row) if straight else (memory.address(sums), PITCH_BYTES)
+            if factored:
+                blocks = add_factored(
+                    goal, pitch, middle, strip, blocks != 1, x, base, d, h, height, w, width, taps, panels, panel, zero
+                )
+            else:
+                blocks = add_lane(
+                    goal, pitch, strip, blocks != 1, whole, x, base, d, h, height, w, width, taps, extent.channels,
+                    extent.parts, panels, panel, zero,
+                )  # fmt: skip
+            if straight and blocks:
+                continue
+            if blocks == 0:  # nothing is summed
+                for i in range(len(sums)):
+                    sums[i] = 0
+            used = height * PITCH * vector if height > 1 else width
+            finish(sums, 0, 1, 1, used, bias, group * lanes + lane, activation, zero)
+            write_lines(sums, PITCH_BYTES, height, width, y.data, here, y.row, y.column, zero)
 
 
 @jit
 def rows(
-    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int, y: Any
-) -> None:
+    x: Any, panels: Any, factored: bool, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int,
+    y: Any,
+) -> None:  # fmt: skip
     """A convolution with few filters, its tasks split evenly over `threads`; see rows_serial."""
-    split(rows_serial, rows_tasks(extent, taps), threads, (x, panels, bias, taps, extent, activation, zero, y))
+    arguments = (x, panels, factored, bias, taps, extent, activation, zero, y)
+    split(rows_serial, rows_tasks(extent, taps, zero), threads, arguments)
