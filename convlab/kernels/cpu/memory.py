@@ -141,6 +141,7 @@ def kept_at(typingctx: Any, address: Any, zero: Any) -> Any:
     return zero(types.intp, zero), codegen
 
 
+@intrinsic
 def widen_vector(typingctx: Any, source: Any, position: Any, target: Any, target_position: Any) -> Any:
     """One register of elements from a byte address, as accumulators (target's type) to another."""
 

@@ -1,8 +1,8 @@
 """Direct convolution for few filters a group: image filters, signals.
 
 Where out-channels are too few to fill a vector, vectors hold neighbouring outputs of a row instead. A task collects
-the inputs of a block of outputs into a strip and slides the filter over it (filter_strip.py, filter_slide.py). Its tiles are
-HEIGHT rows of an image by one vector or, where an image has few rows, HEIGHT vectors of one row.
+the inputs of a block of outputs into a strip and slides the filter over it (filter_strip.py, filter_slide.py). Its
+tiles are HEIGHT rows of an image by one vector or, where an image has few rows, HEIGHT vectors of one row.
 """
 
 from typing import Any
@@ -11,10 +11,10 @@ from ..compile import jit
 from . import memory, simd
 from .epilogue import NONE, finish
 from .extent import taps_of
-from .parallel import split
-from .separable import add_factored
 from .filter_slide import HEIGHT, add_taps
 from .filter_strip import LINES, PITCH, PITCH_BYTES, STRIP, SUMS, WIDTH, block_of, blocks_of, collect, write_lines
+from .parallel import split
+from .separable import add_factored
 
 # A task is HEIGHT rows × WIDTH vectors of outputs, or _LONG × HEIGHT vectors of one row.
 _LONG = 8
