@@ -1,0 +1,297 @@
+"""Depthwise and narrow grouped convolution: vectors of neighbouring outputs, a strip of the image at a time.
+
+A task takes some rows of outputs of one group. Their input, padded, goes to a strip in L1 (strip.py); a small kernel
+slides over it with all its weights in registers, several rows of outputs at once (window.py); the sums, in L1 too,
+get their activation and go out. Channels, and planes of a volume, are taken one after the other and
+added up there.
+"""
+
+import math
+from typing import Any
+
+from ..compile import jit
+from . import memory, simd, tile, window
+from .epilogue import NONE, RELU, RELU6, activate
+from .parallel import split
+from .strip import clear, gather, longest_run, put, put_each
+from .window import FEW, MANY, ONE
+
+# Bytes of a strip, and of the sums of its outputs: both, and what streams by, stay in an L1 of 32 KiB.
+STRIP_BYTES, SUMS_BYTES = 16 * 1024, 10 * 1024
+# Vectors behind them, which whole vectors run over.
+_SLACK = 4
+_STRIP_VECTORS = STRIP_BYTES // simd.VECTOR_BYTES + _SLACK
+_SUMS_VECTORS = SUMS_BYTES // simd.VECTOR_BYTES + _SLACK
+_FULL, _HALF = 1, 2
+_STEP_1, _STEP_2 = 1, 2
+# Taps of a line, at the most.
+MAX_POINTS = 128
+_POINTS_3, _TAPS_3X3, _POINTS_5, _TAPS_5X5 = 3, 9, 5, 25
+_ROWS_WANTED = 7
+
+
+@jit
+def strip_shape(
+    height: int, width: int, line_step: int, step: int, lines: int, points: int, filters: int, lanes: int, item: int
+) -> tuple[int, int, int, int]:
+    """Rows and columns of outputs in a task; elements from phase to phase and from line to line of its strip.
+
+    lines, points: extent of the kernel; item: bytes of an accumulator. No rows: the kernel is too large.
+    """
+    slack = 0 if step == 1 else lanes  # what whole vectors run over must not be the next phase
+    room, sums = STRIP_BYTES // item, SUMS_BYTES // item // filters
+    wanted = lines + (min(_ROWS_WANTED, height) - 1) * line_step
+    columns = min(width, max(lanes, (room // wanted // step - points // step - slack - lanes) // lanes * lanes))
+    phase = (columns + (points - 1) // step + lanes - 1) // lanes * lanes + slack
+    pitch = step * phase
+    whole = (columns + lanes - 1) // lanes * lanes
+    rows = min(height, (room // pitch - lines) // line_step + 1, sums // whole)
+    if rows > 0:  # as even as can be
+        parts = (height + rows - 1) // rows
+        even = (height + parts - 1) // parts
+        rows = min(rows, (even + _ROWS_WANTED - 1) // _ROWS_WANTED * _ROWS_WANTED)
+    return max(rows, 0), columns, phase, pitch
+
+
+@jit
+def _shape(taps: Any, filters: int, zero: Any) -> tuple[int, int, int, int]:
+    """strip_shape of tables."""
+    return strip_shape(
+        taps.height, taps.width, taps.line_step, taps.point_step, taps.j[-1] + 1, taps.k[-1] + 1, filters,
+        simd.lanes(zero), simd.VECTOR_BYTES // simd.lanes(zero),
+    )  # fmt: skip
+
+
+@jit
+def slide_rows(
+    kernel: Any, start: Any, strip: Any, first: int, pitch: int, across: Any, step: int, rows: int, width: int,
+    lanes: int, compact: bool, sums: Any, pitch_out: int, more: bool,
+) -> None:  # fmt: skip
+    """All outputs of a task, by `window.slide`; see there, and `convolve`."""
+    simd.outlined()
+    high, target, item = window.height(kernel), memory.address(sums), sums.itemsize
+    for column in range(0, width, lanes):
+        # The last vector of a row overlaps the one before, and does not run over into the next row.
+        shift = (max(0, min(column, width - lanes)) if compact else column) * item
+        here, to, row = first + shift, target + shift, 0
+        if step == 1:
+            while row + high <= rows:
+                total = window.slide(kernel, start, strip, here, pitch, across, _STEP_1, MANY)
+                window.keep(total, sums, to, pitch_out, more)
+                row, here, to = row + high, here + high * pitch, to + high * pitch_out
+            while row < rows:
+                one = window.slide(kernel, start, strip, here, pitch, across, _STEP_1, ONE)
+                window.keep(one, sums, to, pitch_out, more)
+                row, here, to = row + 1, here + pitch, to + pitch_out
+        else:
+            while row + high <= rows:
+                total = window.slide(kernel, start, strip, here, pitch, across, _STEP_2, MANY)
+                window.keep(total, sums, to, pitch_out, more)
+                row, here, to = row + high, here + 2 * high * pitch, to + high * pitch_out
+            while row < rows:
+                one = window.slide(kernel, start, strip, here, pitch, across, _STEP_2, ONE)
+                window.keep(one, sums, to, pitch_out, more)
+                row, here, to = row + 1, here + 2 * pitch, to + pitch_out
+
+
+@jit
+def tap_tile(
+    total: Any, weights: Any, weight: int, start: Any, strip: Any, here: int, gap: int, pitch: int, down: Any,
+    across: Any, points: int,
+) -> Any:  # fmt: skip
+    """total plus the sums of its vectors of outputs, `gap` bytes apart in the strip, tap after tap."""
+    for j in range(len(down)):
+        line = here + down[j] * pitch
+        for k in range(points):
+            total = window.summed(total, window.spread(start, weights, weight, ONE), strip, line + across[k], gap)
+            weight += weights.itemsize
+    return total
+
+
+@jit
+def tap_rows(
+    weights: Any, weight: int, start: Any, strip: Any, first: int, pitch: int, down: Any, across: Any, points: int,
+    step: int, rows: int, width: int, lanes: int, compact: bool, sums: Any, pitch_out: int, more: bool,
+) -> None:  # fmt: skip
+    """All outputs of a task, tap after tap: of any kernel. FEW vectors at once, of neighbouring rows or of one row."""
+    simd.outlined()
+    target, item = memory.address(sums), sums.itemsize
+    vector, drop, row = lanes * item, step * pitch, 0
+    while row < rows:
+        tall, column = rows - row >= FEW, 0
+        here, to = first + row * drop, target + row * pitch_out
+        while column < width:
+            wide = not tall and column + FEW * lanes <= width
+            shift = (max(0, min(column, width - lanes)) if compact else column) * item
+            if tall or wide:
+                few = window.repeated(start, FEW)
+                gap = drop if tall else vector
+                few = tap_tile(few, weights, weight, start, strip, here + shift, gap, pitch, down, across, points)
+                window.keep(few, sums, to + shift, pitch_out if tall else vector, more)
+            else:
+                one = tap_tile(start, weights, weight, start, strip, here + shift, 0, pitch, down, across, points)
+                window.keep(one, sums, to + shift, 0, more)
+            column += FEW * lanes if wide else lanes
+        row += FEW if tall else 1
+
+
+@jit
+def convolve(
+    weights: Any, weight: int, start: Any, strip: Any, first: int, pitch: int, taps: Any, across: Any, rows: int,
+    width: int, lanes: int, compact: bool, sums: Any, pitch_out: int, more: bool,
+) -> None:  # fmt: skip
+    """The sums of a task's outputs over one channel and plane, from its strip.
+
+    weights: accumulators, those of the channel from byte address `weight` on. start: one vector, the bias, whose size is that
+    of all vectors: `lanes`. across: bytes on a line from an output to its taps. compact: rows of outputs follow each
+    other without a gap; otherwise they take whole vectors. more: add to the sums that are there.
+    """
+    down, points, step = taps.j, len(taps.k), taps.line_step
+    lines = len(down)
+    near = lines > 1 and down[lines - 1] == lines - 1 and step <= 2  # offsets ascend, so these are 0, 1, 2, …
+    if near and lines == 3 and points == 3:
+        nine = window.spread(start, weights, weight, _TAPS_3X3)
+        reach = tile.addresses(across, 0, _POINTS_3)
+        slide_rows(
+            nine, start, strip, first, pitch, reach, step, rows, width, lanes, compact, sums, pitch_out, more
+        )  # fmt: skip
+    elif near and lines == 5 and points == 5:
+        many = window.spread(start, weights, weight, _TAPS_5X5)
+        reach = tile.addresses(across, 0, _POINTS_5)
+        slide_rows(
+            many, start, strip, first, pitch, reach, step, rows, width, lanes, compact, sums, pitch_out, more
+        )  # fmt: skip
+    else:
+        tap_rows(
+            weights, weight, start, strip, first, pitch, down, across, points, step, rows, width, lanes, compact,
+            sums, pitch_out, more,
+        )  # fmt: skip
+
+
+@jit
+def _limits(activation: int, zero: Any) -> tuple[Any, Any]:
+    """Between which numbers an activation leaves a sum: of relu, relu6 and none."""
+    infinity = simd.cast_like(math.inf, zero)
+    low = zero if activation in (RELU, RELU6) else -infinity
+    return low, simd.cast_like(6, zero) if activation == RELU6 else infinity
+
+
+@jit
+def _activate_all(sums: Any, count: int, activation: int) -> None:
+    simd.outlined()
+    for i in range(count):
+        sums[i] = activate(sums[i], activation)
+
+
+@jit
+def write_rows(
+    sums: Any, first: int, pitch: int, rows: int, width: int, compact: bool, activation: int, y: Any, target: int,
+    zero: Any,
+) -> None:  # fmt: skip
+    """The sums from element `first` on, `pitch` elements a row, to y from byte address `target` on, with the activation."""
+    simd.outlined()
+    item, simple = y.data.itemsize, activation == NONE or activation == RELU or activation == RELU6
+    if not simple:
+        _activate_all(sums[first:], rows * pitch, activation)
+    low, high = _limits(activation if simple else NONE, zero)
+    if compact and y.column == item and y.row == width * item:
+        rows, width = 1, rows * width
+    source = memory.address(sums) + first * sums.itemsize
+    for row in range(rows):
+        here, there = source + row * pitch * sums.itemsize, target + row * y.row
+        if y.column == item:
+            put(sums, here, y.data, there, width, low, high)
+        else:
+            put_each(sums, here, sums.itemsize, y.data, there, y.column, width, low, high)
+
+
+@jit
+def depthwise_tasks(extent: Any, taps: Any, zero: Any) -> int:
+    """Independent pieces of work: some rows and columns of the outputs of an image and a group each."""
+    rows, columns, _, _ = _shape(taps, extent.filters, zero)
+    blocks = ((taps.height + rows - 1) // rows) * ((taps.width + columns - 1) // columns)
+    return extent.images * extent.groups * taps.depth * blocks
+
+
+@jit
+def depthwise_serial(
+    start: int, stop: int, x: Any, weights: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any
+) -> None:
+    """Tasks start … stop − 1 of a convolution.
+
+    x, y: Tensors. weights: accumulators [group][filter][channel][plane][line][point]. bias: one storage element a channel
+    of y, or empty. taps: Taps whose offsets ascend. zero: of the accumulator's type. Real floating-point only.
+    """
+    simd.outlined()
+    strip, sums = memory.stack_vectors(zero, _STRIP_VECTORS), memory.stack_vectors(zero, _SUMS_VECTORS)
+    rows, columns, phase, pitch = _shape(taps, extent.filters, zero)
+    down, along = (taps.height + rows - 1) // rows, (taps.width + columns - 1) // columns
+    full, item, step = simd.lanes(zero), strip.itemsize, taps.point_step
+    narrow = columns <= full // 2
+    lanes = full // 2 if narrow else full
+    points, planes, window_size = len(taps.k), len(taps.i), len(taps.j) * len(taps.k)
+    reductions = extent.channels * planes
+    across = memory.stack(1, MAX_POINTS)
+    for k in range(points):
+        across[k] = (taps.k[k] % step * phase + taps.k[k] // step) * item
+    chunk, run, length = -1, 0, 0
+    base = memory.address(strip)
+    for task in range(start, stop):
+        part, rest = task % (down * along), task // (down * along)
+        top, left = part % down * rows, part // down * columns
+        d, group = rest % taps.depth, rest // taps.depth % extent.groups
+        image = rest // taps.depth // extent.groups
+        high, wide = min(rows, taps.height - top), min(columns, taps.width - left)
+        lines = (high - 1) * taps.line_step + taps.j[-1] + 1
+        count = (wide - 1) * step + taps.k[-1] + 1
+        if left != chunk:
+            chunk = left
+            clear(strip)
+            run, length = longest_run(taps.points, taps.runs, left * step, count)
+            # What is copied most begins on a whole vector.
+            base = memory.address(strip) + (full - run % full) * item if step == 1 else memory.address(strip)
+        compact = reductions == 1
+        pitch_out = wide if compact else (wide + lanes - 1) // lanes * lanes
+        for reduction in range(reductions):
+            channel, i = reduction // planes, reduction % planes
+            above = taps.planes[d * taps.plane_step + taps.i[i]]
+            plane = -1
+            if above >= 0:
+                plane = memory.address(x.data) + image * x.image + above * x.plane
+                plane += (group * extent.channels + channel) * x.channel
+            gather(
+                x, plane, taps, top * taps.line_step, lines, left * step, count, run, length, strip, base,
+                phase * item, pitch * item,
+            )  # fmt: skip
+            for f in range(extent.filters):
+                filter_ = group * extent.filters + f
+                weight = memory.address(weights) + (filter_ * reductions + reduction) * window_size * item
+                first_bias = zero
+                if len(bias) and reduction == 0:
+                    first_bias = memory.load_at(bias, zero, memory.address(bias) + filter_ * bias.itemsize)
+                offset = f * high * pitch_out
+                if narrow:
+                    convolve(
+                        weights, weight, window.constant(first_bias, _HALF), strip, base, pitch * item, taps, across,
+                        high, wide, lanes, compact, sums[offset:], pitch_out * item, reduction > 0,
+                    )  # fmt: skip
+                else:
+                    convolve(
+                        weights, weight, window.constant(first_bias, _FULL), strip, base, pitch * item, taps, across,
+                        high, wide, lanes, compact, sums[offset:], pitch_out * item, reduction > 0,
+                    )  # fmt: skip
+        for f in range(extent.filters):
+            target = memory.address(y.data) + image * y.image + (group * extent.filters + f) * y.channel
+            target += d * y.plane + top * y.row + left * y.column
+            write_rows(
+                sums, f * high * pitch_out, pitch_out, high, wide, compact, activation, y, target, zero
+            )  # fmt: skip
+
+
+@jit
+def depthwise(
+    x: Any, weights: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int, y: Any
+) -> None:
+    """A depthwise or grouped convolution, its tasks split evenly over `threads`; see depthwise_serial."""
+    arguments = (x, weights, bias, taps, extent, activation, zero, y)
+    split(depthwise_serial, depthwise_tasks(extent, taps, zero), threads, arguments)
