@@ -13,7 +13,7 @@ from ..compile import jit
 from . import memory, simd, tile, window
 from .epilogue import NONE, RELU, RELU6, activate
 from .parallel import split
-from .strip import clear, gather, longest_run, put, put_each
+from .strip import clear, gather, gather_rest, longest_run, put, put_each
 from .window import FEW, MANY, ONE
 
 # Bytes of a strip, and of the sums of its outputs: both, and what streams by, stay in an L1 of 32 KiB.
@@ -65,11 +65,11 @@ def _shape(taps: Any, filters: int, zero: Any) -> tuple[int, int, int, int]:
 @jit
 def slide_rows(
     kernel: Any, start: Any, strip: Any, first: int, pitch: int, across: Any, step: int, rows: int, width: int,
-    lanes: int, compact: bool, sums: Any, pitch_out: int, more: bool,
+    lanes: int, compact: bool, sums: Any, target: int, pitch_out: int, more: bool,
 ) -> None:  # fmt: skip
     """All outputs of a task, by `window.slide`; see there, and `convolve`."""
     simd.outlined()
-    high, target, item = window.height(kernel), memory.address(sums), sums.itemsize
+    high, item = window.height(kernel), sums.itemsize
     for column in range(0, width, lanes):
         # The last vector of a row overlaps the one before, and does not run over into the next row.
         shift = (max(0, min(column, width - lanes)) if compact else column) * item
@@ -111,11 +111,11 @@ def tap_tile(
 @jit
 def tap_rows(
     weights: Any, weight: int, start: Any, strip: Any, first: int, pitch: int, down: Any, across: Any, points: int,
-    step: int, rows: int, width: int, lanes: int, compact: bool, sums: Any, pitch_out: int, more: bool,
+    step: int, rows: int, width: int, lanes: int, compact: bool, sums: Any, target: int, pitch_out: int, more: bool,
 ) -> None:  # fmt: skip
     """All outputs of a task, tap after tap: of any kernel. FEW vectors at once, of neighbouring rows or of one row."""
     simd.outlined()
-    target, item = memory.address(sums), sums.itemsize
+    item = sums.itemsize
     vector, drop, row = lanes * item, step * pitch, 0
     while row < rows:
         tall, column = rows - row >= FEW, 0
@@ -137,34 +137,34 @@ def tap_rows(
 
 @jit
 def convolve(
-    weights: Any, weight: int, start: Any, strip: Any, first: int, pitch: int, taps: Any, across: Any, rows: int,
-    width: int, lanes: int, compact: bool, sums: Any, pitch_out: int, more: bool,
+    weights: Any, weight: int, start: Any, strip: Any, first: int, pitch: int, down: Any, across: Any, points: int,
+    step: int, rows: int, width: int, lanes: int, compact: bool, sums: Any, target: int, pitch_out: int, more: bool,
 ) -> None:  # fmt: skip
     """The sums of a task's outputs over one channel and plane, from its strip.
 
-    weights: accumulators, those of the channel from byte address `weight` on. start: one vector, the bias, whose size is that
-    of all vectors: `lanes`. across: bytes on a line from an output to its taps. compact: rows of outputs follow each
-    other without a gap; otherwise they take whole vectors. more: add to the sums that are there.
+    weights: accumulators, those of the channel from byte address `weight` on. start: one vector, the bias, whose size
+    is that of all vectors: `lanes`. down: the lines of the taps; across: bytes on a line from an output to its taps.
+    compact: rows of outputs follow each other without a gap; otherwise they take whole vectors. The sums go to byte
+    address `target`; more: they are added to those that are there.
     """
-    down, points, step = taps.j, len(taps.k), taps.line_step
     lines = len(down)
     near = lines > 1 and down[lines - 1] == lines - 1 and step <= 2  # offsets ascend, so these are 0, 1, 2, …
     if near and lines == 3 and points == 3:
         nine = window.spread(start, weights, weight, _TAPS_3X3)
         reach = tile.addresses(across, 0, _POINTS_3)
         slide_rows(
-            nine, start, strip, first, pitch, reach, step, rows, width, lanes, compact, sums, pitch_out, more
+            nine, start, strip, first, pitch, reach, step, rows, width, lanes, compact, sums, target, pitch_out, more
         )  # fmt: skip
     elif near and lines == 5 and points == 5:
         many = window.spread(start, weights, weight, _TAPS_5X5)
         reach = tile.addresses(across, 0, _POINTS_5)
         slide_rows(
-            many, start, strip, first, pitch, reach, step, rows, width, lanes, compact, sums, pitch_out, more
+            many, start, strip, first, pitch, reach, step, rows, width, lanes, compact, sums, target, pitch_out, more
         )  # fmt: skip
     else:
         tap_rows(
             weights, weight, start, strip, first, pitch, down, across, points, step, rows, width, lanes, compact,
-            sums, pitch_out, more,
+            sums, target, pitch_out, more,
         )  # fmt: skip
 
 
@@ -177,32 +177,34 @@ def _limits(activation: int, zero: Any) -> tuple[Any, Any]:
 
 
 @jit
-def _activate_all(sums: Any, count: int, activation: int) -> None:
+def _activate_all(sums: Any, first: int, count: int, activation: int) -> None:
     simd.outlined()
-    for i in range(count):
+    for i in range(first, first + count):
         sums[i] = activate(sums[i], activation)
 
 
 @jit
 def write_rows(
-    sums: Any, first: int, pitch: int, rows: int, width: int, compact: bool, activation: int, y: Any, target: int,
-    zero: Any,
+    sums: Any, first: int, pitch: int, rows: int, width: int, activation: int, y: Any, target: int, row: int,
+    column: int, zero: Any,
 ) -> None:  # fmt: skip
-    """The sums from element `first` on, `pitch` elements a row, to y from byte address `target` on, with the activation."""
-    simd.outlined()
-    item, simple = y.data.itemsize, activation == NONE or activation == RELU or activation == RELU6
+    """The sums from element `first` on, `pitch` elements a row, with the activation, to y from byte address `target` on.
+
+    row and column: bytes in y from one to the next.
+    """
+    item, simple = sums.itemsize, activation == NONE or activation == RELU or activation == RELU6
     if not simple:
-        _activate_all(sums[first:], rows * pitch, activation)
+        _activate_all(sums, first, rows * pitch, activation)
     low, high = _limits(activation if simple else NONE, zero)
-    if compact and y.column == item and y.row == width * item:
+    if column == y.itemsize and pitch == width and row == width * column:
         rows, width = 1, rows * width
-    source = memory.address(sums) + first * sums.itemsize
-    for row in range(rows):
-        here, there = source + row * pitch * sums.itemsize, target + row * y.row
-        if y.column == item:
-            put(sums, here, y.data, there, width, low, high)
+    here = memory.address(sums) + first * item
+    for _ in range(rows):
+        if column == y.itemsize:
+            put(sums, here, y, target, width, low, high)
         else:
-            put_each(sums, here, sums.itemsize, y.data, there, y.column, width, low, high)
+            put_each(sums, here, item, y, target, column, width, low, high)
+        here, target = here + pitch * item, target + row
 
 
 @jit
@@ -231,61 +233,80 @@ def depthwise_serial(
     lanes = full // 2 if narrow else full
     points, planes, window_size = len(taps.k), len(taps.i), len(taps.j) * len(taps.k)
     reductions = extent.channels * planes
+    compact, straight = reductions == 1, step <= 2 and x.column == x.data.itemsize
     across = memory.stack(1, MAX_POINTS)
     for k in range(points):
         across[k] = (taps.k[k] % step * phase + taps.k[k] // step) * item
-    chunk, run, length = -1, 0, 0
-    base = memory.address(strip)
-    for task in range(start, stop):
-        part, rest = task % (down * along), task // (down * along)
-        top, left = part % down * rows, part // down * columns
-        d, group = rest % taps.depth, rest // taps.depth % extent.groups
-        image = rest // taps.depth // extent.groups
+    part, rest = start % (down * along), start // (down * along)
+    top, left = part % down * rows, part // down * columns
+    d, rest = rest % taps.depth, rest // taps.depth
+    group, image = rest % extent.groups, rest // extent.groups
+    run, length, alone, base, clean = 0, 0, True, memory.address(strip), False
+    for _ in range(start, stop):
         high, wide = min(rows, taps.height - top), min(columns, taps.width - left)
         lines = (high - 1) * taps.line_step + taps.j[-1] + 1
         count = (wide - 1) * step + taps.k[-1] + 1
-        if left != chunk:
-            chunk = left
+        if not clean:
             clear(strip)
-            run, length = longest_run(taps.points, taps.runs, left * step, count)
+            clean = True
+            run, length, alone = longest_run(taps.points, taps.runs, left * step, count)
+            if not straight:
+                run, length, alone = 0, 0, False
             # What is copied most begins on a whole vector.
-            base = memory.address(strip) + (full - run % full) * item if step == 1 else memory.address(strip)
-        compact = reductions == 1
+            base = memory.address(strip) + (full - run % full if step == 1 else 0) * item
         pitch_out = wide if compact else (wide + lanes - 1) // lanes * lanes
         for reduction in range(reductions):
-            channel, i = reduction // planes, reduction % planes
+            channel, i = (0, 0) if compact else (reduction // planes, reduction % planes)
             above = taps.planes[d * taps.plane_step + taps.i[i]]
             plane = -1
             if above >= 0:
                 plane = memory.address(x.data) + image * x.image + above * x.plane
                 plane += (group * extent.channels + channel) * x.channel
+            begin = plane if above < 0 else plane + taps.points[left * step + run] * x.column
             gather(
-                x, plane, taps, top * taps.line_step, lines, left * step, count, run, length, strip, base,
+                x.data, begin, x.row, taps.lines, top * taps.line_step, lines, step, run, length, strip, base,
                 phase * item, pitch * item,
             )  # fmt: skip
+            if not alone:
+                gather_rest(
+                    x.data, plane, x.row, x.column, taps.lines, top * taps.line_step, lines, taps.points, left * step,
+                    count, step, run, length, strip, base, phase * item, pitch * item,
+                )  # fmt: skip
             for f in range(extent.filters):
                 filter_ = group * extent.filters + f
                 weight = memory.address(weights) + (filter_ * reductions + reduction) * window_size * item
-                first_bias = zero
+                first = zero
                 if len(bias) and reduction == 0:
-                    first_bias = memory.load_at(bias, zero, memory.address(bias) + filter_ * bias.itemsize)
-                offset = f * high * pitch_out
+                    first = memory.load_at(bias, zero, memory.address(bias) + filter_ * bias.itemsize)
+                target = memory.address(sums) + f * high * pitch_out * item
                 if narrow:
                     convolve(
-                        weights, weight, window.constant(first_bias, _HALF), strip, base, pitch * item, taps, across,
-                        high, wide, lanes, compact, sums[offset:], pitch_out * item, reduction > 0,
+                        weights, weight, window.constant(first, _HALF), strip, base, pitch * item, taps.j, across,
+                        points, taps.line_step, high, wide, lanes, compact, sums, target, pitch_out * item,
+                        reduction > 0,
                     )  # fmt: skip
                 else:
                     convolve(
-                        weights, weight, window.constant(first_bias, _FULL), strip, base, pitch * item, taps, across,
-                        high, wide, lanes, compact, sums[offset:], pitch_out * item, reduction > 0,
+                        weights, weight, window.constant(first, _FULL), strip, base, pitch * item, taps.j, across,
+                        points, taps.line_step, high, wide, lanes, compact, sums, target, pitch_out * item,
+                        reduction > 0,
                     )  # fmt: skip
         for f in range(extent.filters):
-            target = memory.address(y.data) + image * y.image + (group * extent.filters + f) * y.channel
-            target += d * y.plane + top * y.row + left * y.column
+            to = memory.address(y.data) + image * y.image + (group * extent.filters + f) * y.channel
+            to += d * y.plane + top * y.row + left * y.column
             write_rows(
-                sums, f * high * pitch_out, pitch_out, high, wide, compact, activation, y, target, zero
+                sums, f * high * pitch_out, pitch_out, high, wide, activation, y.data, to, y.row, y.column, zero
             )  # fmt: skip
+        # The next task: rows, columns, planes, groups, images.
+        top += rows
+        if top >= taps.height:
+            top, left, clean = 0, left + columns, along == 1
+            if left >= taps.width:
+                left, d = 0, d + 1
+                if d == taps.depth:
+                    d, group = 0, group + 1
+                    if group == extent.groups:
+                        group, image = 0, image + 1
 
 
 @jit

@@ -23,8 +23,8 @@ def _masked_load(builder: Any, position: Any, count: Any, storage: types.Type, w
     """The first `count` of a vector's elements at a byte address, then zeros; no memory beyond them is touched."""
     element = simd.llvm_scalar(storage)
     vector = ir.VectorType(element, lanes)
-    numbers = ir.Constant(ir.VectorType(simd.I64, lanes), [simd.I64(i) for i in range(lanes)])
-    mask = builder.icmp_signed("<", numbers, simd.broadcast(builder, count, lanes))
+    numbers = ir.Constant(ir.VectorType(simd.I32, lanes), [simd.I32(i) for i in range(lanes)])
+    mask = builder.icmp_signed("<", numbers, simd.broadcast(builder, builder.trunc(count, simd.I32), lanes))
     where = simd.pointer(builder, position, vector)
     kind = {"float": "f32", "double": "f64"}.get(str(element), str(element))
     function = cgutils.get_or_insert_function(
@@ -80,15 +80,19 @@ def take_alternate(typingctx: Any, source: Any, position: Any, count: Any, strip
 
 
 @jit
-def longest_run(points: Any, runs: Any, first: int, count: int) -> tuple[int, int]:
-    """Of `count` positions from `first` on, the most that lie side by side in the input: the first, and how many."""
+def longest_run(points: Any, runs: Any, first: int, count: int) -> tuple[int, int, bool]:
+    """Of `count` positions from `first` on, the most that lie side by side in the input: the first, how many; and
+    whether no other position reads the input."""
     best, most, p = 0, 0, 0
     while p < count:
         length = min(runs[first + p], count - p)
         if length > most:
             best, most = p, length
         p += max(length, 1)
-    return best, most
+    p = 0
+    while p < count and (points[first + p] < 0 or best <= p < best + most):
+        p += 1
+    return best, most, p == count
 
 
 @jit
@@ -100,54 +104,63 @@ def clear(strip: Any) -> None:
 
 @jit
 def gather(
-    x: Any, plane: int, taps: Any, line: int, lines: int, first: int, count: int, run: int, run_length: int,
+    source: Any, plane: int, row: int, lines: Any, line: int, height: int, step: int, run: int, straight: int,
     strip: Any, target: int, phase: int, pitch: int,
 ) -> None:  # fmt: skip
-    """Fill `lines` lines of a strip, from position `line` of their axis on, with `count` positions from `first` on.
+    """Fill `height` lines of a strip, from position `line` of their axis on, where the input lies side by side.
 
-    plane: byte address in x, negative for a plane of padding. run, run_length: longest_run's. target: byte address of
-    the strip's first element; phase and pitch: bytes from phase to phase and from line to line. The strip was
-    clear, or held other lines of the same positions.
+    plane: byte address of the first column that is copied, negative for a plane of padding; row: bytes from row to row.
+    lines, step: as in Taps; step is 1 or 2. run, straight: position of the first column, and how many there are.
+    target: byte address of the strip's first element; phase and pitch: bytes from phase to phase and from line to
+    line. The strip was clear, or held other lines of the same positions.
+    """
+    wide, item, lanes = strip.itemsize, source.itemsize, simd.lanes(strip[0])
+    even = target + (run * wide if step == 1 else run % 2 * phase + run // 2 * wide)
+    odd = target + (run + 1) % 2 * phase + (run + 1) // 2 * wide
+    at = memory.address(lines) + line * lines.itemsize
+    rest = straight % (step * lanes)
+    for _ in range(height):
+        down = memory.raw_at(lines, at)
+        here, end = plane + down * row, plane + down * row + (straight - rest) * item
+        to, other = even, odd
+        if (plane | down) < 0:
+            for filled in range(0, pitch, lanes * wide):
+                take(source, here, 0, strip, target + filled)
+        elif step == 1:
+            while here < end:
+                take_whole(source, here, strip, to)
+                here, to = here + lanes * item, to + lanes * wide
+            if rest > 0:
+                take(source, here, rest, strip, to)
+        else:
+            while here < end:
+                take_alternate(source, here, 2 * lanes, strip, to, other)
+                here, to, other = here + 2 * lanes * item, to + lanes * wide, other + lanes * wide
+            if rest > 0:
+                take_alternate(source, here, rest, strip, to, other)
+        at, even, odd, target = at + lines.itemsize, even + pitch, odd + pitch, target + pitch
+
+
+@jit
+def gather_rest(
+    source: Any, plane: int, row: int, column: int, lines: Any, line: int, height: int, points: Any, first: int,
+    count: int, step: int, run: int, straight: int, strip: Any, target: int, phase: int, pitch: int,
+) -> None:  # fmt: skip
+    """The other positions of `count` from `first` on, one by one, after `gather`; see there.
+
+    plane: byte address of the plane's first element; column: bytes from column to column.
     """
     simd.outlined()
-    source, points, item, wide = x.data, taps.points, x.data.itemsize, strip.itemsize
-    step, lanes, column = taps.point_step, simd.lanes(strip[0]), x.column
-    straight = run_length if step <= 2 and column == item else 0
-    phases = min(step, count)
-    even = target + run % step * phase + run // step * wide
-    odd = target + (run + 1) % step * phase + (run + 1) // step * wide
-    for i in range(lines):
-        down = taps.lines[line + i]
-        move = i * pitch
-        if (plane | down) < 0:
-            for p in range(phases):
-                here = target + move + p * phase
-                for at in range(0, (count - p + step - 1) // step, lanes):
-                    take(source, here, 0, strip, here + at * wide)
-            continue
-        row = plane + down * x.row
-        if straight:
-            here, done = row + points[first + run] * item, 0
-            if step == 1:
-                while done + lanes <= straight:
-                    take_whole(source, here + done * item, strip, even + move + done * wide)
-                    done += lanes
-                if done < straight:
-                    take(source, here + done * item, straight - done, strip, even + move + done * wide)
-            else:
-                while done < straight:
-                    half = move + done // 2 * wide
-                    take_alternate(source, here + done * item, straight - done, strip, even + half, odd + half)
-                    done += 2 * lanes
-        p = 0 if run > 0 or not straight else straight
-        while p < count:
-            across = points[first + p]
-            if across >= 0:
-                value = memory.load_at(source, strip[0], row + across * column)
-                memory.store_at(strip, target + move + p % step * phase + p // step * wide, value)
-            p += 1
+    for i in range(height):
+        down, p = lines[line + i], 0
+        while (plane | down) >= 0 and p < count:
             if p == run and straight:
-                p = run + straight
+                p += straight
+            else:
+                if points[first + p] >= 0:
+                    value = memory.load_at(source, strip[0], plane + down * row + points[first + p] * column)
+                    memory.store_at(strip, target + i * pitch + p % step * phase + p // step * strip.itemsize, value)
+                p += 1
 
 
 @intrinsic(prefer_literal=True)
