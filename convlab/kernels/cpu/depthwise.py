@@ -17,11 +17,11 @@ from .strip import clear, gather, gather_rest, longest_run, put, put_each
 from .window import FEW, MANY, ONE
 
 # Bytes of a strip, and of the sums of its outputs: both, and what streams by, stay in an L1 of 32 KiB.
-STRIP_BYTES, SUMS_BYTES = 16 * 1024, 10 * 1024
+STRIP_BYTES, SUMS_BYTES = 16 * 1024, 12 * 1024
 # Vectors behind them, which whole vectors run over.
 _SLACK = 4
-_STRIP_VECTORS = STRIP_BYTES // simd.VECTOR_BYTES + _SLACK
-_SUMS_VECTORS = SUMS_BYTES // simd.VECTOR_BYTES + _SLACK
+STRIP_VECTORS = STRIP_BYTES // simd.VECTOR_BYTES + _SLACK
+SUMS_VECTORS = SUMS_BYTES // simd.VECTOR_BYTES + _SLACK
 _FULL, _HALF = 1, 2
 _STEP_1, _STEP_2 = 1, 2
 # Taps of a line, at the most.
@@ -42,11 +42,13 @@ def strip_shape(
     room, sums = STRIP_BYTES // item, SUMS_BYTES // item // filters
     wanted = lines + (min(_ROWS_WANTED, height) - 1) * line_step
     columns = min(width, max(lanes, (room // wanted // step - points // step - slack - lanes) // lanes * lanes))
+    parts = (width + columns - 1) // columns  # as even as can be
+    columns = min(columns, ((width + parts - 1) // parts + lanes - 1) // lanes * lanes)
     phase = (columns + (points - 1) // step + lanes - 1) // lanes * lanes + slack
     pitch = step * phase
     whole = (columns + lanes - 1) // lanes * lanes
     rows = min(height, (room // pitch - lines) // line_step + 1, sums // whole)
-    if rows > 0:  # as even as can be
+    if rows > 0:
         parts = (height + rows - 1) // rows
         even = (height + parts - 1) // parts
         rows = min(rows, (even + _ROWS_WANTED - 1) // _ROWS_WANTED * _ROWS_WANTED)
@@ -103,8 +105,8 @@ def tap_tile(
     for j in range(len(down)):
         line = here + down[j] * pitch
         for k in range(points):
-            total = window.summed(total, window.spread(start, weights, weight, ONE), strip, line + across[k], gap)
-            weight += weights.itemsize
+            total = window.summed(total, window.taken(start, weights, weight, ONE), strip, line + across[k], gap)
+            weight += weights.strides[0]
     return total
 
 
@@ -150,13 +152,13 @@ def convolve(
     lines = len(down)
     near = lines > 1 and down[lines - 1] == lines - 1 and step <= 2  # offsets ascend, so these are 0, 1, 2, …
     if near and lines == 3 and points == 3:
-        nine = window.spread(start, weights, weight, _TAPS_3X3)
+        nine = window.taken(start, weights, weight, _TAPS_3X3)
         reach = tile.addresses(across, 0, _POINTS_3)
         slide_rows(
             nine, start, strip, first, pitch, reach, step, rows, width, lanes, compact, sums, target, pitch_out, more
         )  # fmt: skip
     elif near and lines == 5 and points == 5:
-        many = window.spread(start, weights, weight, _TAPS_5X5)
+        many = window.taken(start, weights, weight, _TAPS_5X5)
         reach = tile.addresses(across, 0, _POINTS_5)
         slide_rows(
             many, start, strip, first, pitch, reach, step, rows, width, lanes, compact, sums, target, pitch_out, more
@@ -169,15 +171,15 @@ def convolve(
 
 
 @jit
-def _limits(activation: int, zero: Any) -> tuple[Any, Any]:
-    """Between which numbers an activation leaves a sum: of relu, relu6 and none."""
-    infinity = simd.cast_like(math.inf, zero)
-    low = zero if activation in (RELU, RELU6) else -infinity
-    return low, simd.cast_like(6, zero) if activation == RELU6 else infinity
+def limits(activation: int, zero: Any) -> tuple[Any, Any, bool]:
+    """Between which numbers an activation leaves a sum, and whether that is all that it does."""
+    infinity, simple = simd.cast_like(math.inf, zero), activation == NONE or activation == RELU or activation == RELU6
+    low = zero if activation == RELU or activation == RELU6 else -infinity
+    return low, simd.cast_like(6, zero) if activation == RELU6 else infinity, simple
 
 
 @jit
-def _activate_all(sums: Any, first: int, count: int, activation: int) -> None:
+def activate_all(sums: Any, first: int, count: int, activation: int) -> None:
     simd.outlined()
     for i in range(first, first + count):
         sums[i] = activate(sums[i], activation)
@@ -192,10 +194,10 @@ def write_rows(
 
     row and column: bytes in y from one to the next.
     """
-    item, simple = sums.itemsize, activation == NONE or activation == RELU or activation == RELU6
+    item = sums.itemsize
+    low, high, simple = limits(activation, zero)
     if not simple:
-        _activate_all(sums, first, rows * pitch, activation)
-    low, high = _limits(activation if simple else NONE, zero)
+        activate_all(sums, first, rows * pitch, activation)
     if column == y.itemsize and pitch == width and row == width * column:
         rows, width = 1, rows * width
     here = memory.address(sums) + first * item
@@ -225,7 +227,7 @@ def depthwise_serial(
     of y, or empty. taps: Taps whose offsets ascend. zero: of the accumulator's type. Real floating-point only.
     """
     simd.outlined()
-    strip, sums = memory.stack_vectors(zero, _STRIP_VECTORS), memory.stack_vectors(zero, _SUMS_VECTORS)
+    strip, sums = memory.stack_vectors(zero, STRIP_VECTORS), memory.stack_vectors(zero, SUMS_VECTORS)
     rows, columns, phase, pitch = _shape(taps, extent.filters, zero)
     down, along = (taps.height + rows - 1) // rows, (taps.width + columns - 1) // columns
     full, item, step = simd.lanes(zero), strip.itemsize, taps.point_step

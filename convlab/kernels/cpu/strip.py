@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..compile import jit
-from . import memory, simd
+from . import memory, simd, window
 
 # Parts of a register.
 _WHOLE, _HALF = 1, 2
@@ -118,14 +118,14 @@ def gather(
     even = target + (run * wide if step == 1 else run % 2 * phase + run // 2 * wide)
     odd = target + (run + 1) % 2 * phase + (run + 1) // 2 * wide
     at = memory.address(lines) + line * lines.itemsize
-    rest = straight % (step * lanes)
+    rest, nothing = straight % (step * lanes), window.constant(simd.cast_like(0, strip[0]), _WHOLE)
     for _ in range(height):
         down = memory.raw_at(lines, at)
         here, end = plane + down * row, plane + down * row + (straight - rest) * item
         to, other = even, odd
         if (plane | down) < 0:
             for filled in range(0, pitch, lanes * wide):
-                take(source, here, 0, strip, target + filled)
+                window.keep(nothing, strip, target + filled, 0, False)
         elif step == 1:
             while here < end:
                 take_whole(source, here, strip, to)

@@ -65,31 +65,38 @@ def constant(typingctx: Any, number: Any, divisor: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def spread(typingctx: Any, like: Any, source: Any, position: Any, count: Any) -> Any:
-    """`count` (a literal) elements from a byte address on, each broadcast over a vector like that of `like`."""
+def taken(typingctx: Any, like: Any, weights: Any, position: Any, count: Any) -> Any:
+    """`count` (a literal) weights from a byte address on, as vectors like that of `like`.
+
+    weights: an array (taps,), whose elements are broadcast, or (taps, channels), of whose rows a vector is taken.
+    """
     vectors = Vectors(like.dtype, count.literal_value, like.lanes)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[1])(context, builder, args[1])
+        step = builder.extract_value(array.strides, 0)
         values = []
         for at in range(vectors.count):
-            where = builder.add(args[2], simd.I64(at * source.dtype.bitwidth // 8))
-            values.append(simd.broadcast(builder, simd.load(builder, where, source.dtype, like.dtype), like.lanes))
+            where = builder.add(args[2], builder.mul(step, simd.I64(at)))
+            if weights.ndim == 1:
+                scalar = simd.load(builder, where, weights.dtype, like.dtype)
+                values.append(simd.broadcast(builder, scalar, like.lanes))
+            else:
+                values.append(simd.load(builder, where, weights.dtype, like.dtype, like.lanes))
         return _packed(vectors, builder, values)
 
-    return vectors(like, source, types.intp, count), codegen
+    return vectors(like, weights, types.intp, count), codegen
 
 
-@intrinsic(prefer_literal=True)
-def loaded(typingctx: Any, like: Any, source: Any, position: Any, step: Any, count: Any) -> Any:
-    """`count` (a literal) vectors like that of `like`, at byte addresses position, position + step, …"""
-    vectors = Vectors(like.dtype, count.literal_value, like.lanes)
+@intrinsic
+def loaded(typingctx: Any, like: Any, source: Any, position: Any) -> Any:
+    """The vector at a byte address, of as many elements as that of `like` has."""
+    vectors = Vectors(like.dtype, 1, like.lanes)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        places = [builder.add(args[2], builder.mul(args[3], simd.I64(at))) for at in range(vectors.count)]
-        values = [simd.load(builder, where, source.dtype, like.dtype, like.lanes) for where in places]
-        return _packed(vectors, builder, values)
+        return _packed(vectors, builder, [simd.load(builder, args[2], source.dtype, like.dtype, like.lanes)])
 
-    return vectors(like, source, types.intp, types.intp, count), codegen
+    return vectors(like, source, types.intp), codegen
 
 
 @intrinsic
