@@ -12,9 +12,9 @@ from ..kernels.taps import Sweep, runs
 from ..problem import ConvProblem
 
 # Groups of more channels or filters fill the vectors of direct and im2col better.
-_MOST = 16
-# Cycles that the kernel takes (Zen 4, bench/results/mobilenet-*.json): a task, a line of its strip, a vector copied, a vector of
-# sums written, a multiply-add of a 3x3 or 5x5 kernel and of any other.
+_MOST = 8
+# Cycles that the kernel takes (measured on Zen 4, one thread): a task, a line of its strip, a vector copied, a vector
+# of sums written, a multiply-add of a 3x3 or 5x5 kernel and of any other.
 _TASK, _LINE, _COPY, _WRITE, _NEAR, _TAP = 100, 6, 2, 3, 1.2, 2.2
 
 
@@ -33,7 +33,9 @@ class Depthwise(Algorithm):
             return f"it computes in real floating point, not in {problem.dtype}"
         work = lowering.extent(problem)
         if not 1 <= work.channels <= _MOST or not 1 <= work.filters <= _MOST:
-            return f"it is for groups of 1 to {_MOST} channels; here they have {work.channels} in and {work.filters} out"
+            return (
+                f"it is for groups of 1 to {_MOST} channels; here they have {work.channels} in and {work.filters} out"
+            )
         if problem.kernel[-1] > MAX_POINTS:
             return f"its kernels are at most {MAX_POINTS} wide, this one is {problem.kernel[-1]}"
         if not all(_shape(problem, sweep)[0] for sweep in _sweeps(problem)):
@@ -67,6 +69,8 @@ class Depthwise(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
+        from ..kernels.cpu.depthwise import depthwise
+        from ..kernels.cpu.depthwise_last import depthwise_last
         from . import lowering
 
         shape = problem.groups, problem.out_channels // problem.groups, problem.in_channels // problem.groups, -1
@@ -78,7 +82,8 @@ class Depthwise(Algorithm):
             chosen = np.where(sweep.weights < 0, 0, taps[..., sweep.weights])
             chosen = chosen.reshape(problem.groups, -1).T if _by_channels(problem) else chosen.reshape(-1)
             passes.append((sweep, np.ascontiguousarray(chosen)))
-        return passes
+        kernel = depthwise_last if _by_channels(problem) else depthwise
+        return kernel, lowering.extent(problem), lowering.example(problem), passes
 
     def run(
         self,
@@ -89,17 +94,16 @@ class Depthwise(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.depthwise import depthwise
-        from ..kernels.cpu.depthwise_last import depthwise_last
         from . import lowering
         from .launch import launch
 
         source, bias = operands
-        extent, zero, x = lowering.extent(problem), lowering.example(problem), lowering.image_tensor(problem, source)
-        values, code = lowering.epilogue(problem, bias)
-        kernel = depthwise_last if _by_channels(problem) else depthwise
-        for sweep, weights in state:
-            y = lowering.outputs_of(sweep, out, problem)
+        kernel, extent, zero, passes = state
+        x, (values, code) = lowering.image_tensor(problem, source), lowering.epilogue(problem, bias)
+        for sweep, weights in passes:
+            # A single sweep writes everything, and these layers are so short that slicing `out` would show.
+            alone = len(passes) == 1
+            y = lowering.image_tensor(problem, out) if alone else lowering.outputs_of(sweep, out, problem)
             launch(kernel, x, weights, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
 
 
@@ -130,7 +134,7 @@ def _sweeps(problem: ConvProblem) -> tuple[Sweep, ...]:
             taps = taps._replace(i=i, j=j, k=k)
         else:
             one, nothing = np.zeros(1, np.intp), np.full_like(taps.points, -1)
-            outside = {"planes": np.full_like(taps.planes, -1), "lines": np.full_like(taps.lines, -1)}
+            outside: dict[str, Any] = {"planes": np.full_like(taps.planes, -1), "lines": np.full_like(taps.lines, -1)}
             taps = taps._replace(i=one, j=one, k=one, points=nothing, runs=runs(nothing), **outside)
             index = one - 1
         found.append(sweep._replace(taps=taps, weights=index))
@@ -145,7 +149,7 @@ def _shape(problem: ConvProblem, sweep: Sweep) -> tuple[int, int, int, int]:
     taps, lanes, item = sweep.taps, lowering.lanes(problem), lowering.example(problem).itemsize
     if _by_channels(problem):  # an element of a strip is a vector
         lanes, item = 1, lanes * item
-    return strip_shape.py_func(  # type: ignore[no-any-return]
+    return strip_shape.py_func(
         taps.height, taps.width, taps.line_step, taps.point_step, int(taps.j[-1]) + 1, int(taps.k[-1]) + 1,
         lowering.extent(problem).filters, lanes, item,
     )  # fmt: skip

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..compile import jit
 from . import memory, simd, window
-from .depthwise import MAX_POINTS, STRIP_VECTORS, SUMS_VECTORS, activate_all, convolve, limits, strip_shape
+from .depthwise import MAX_POINTS, STRIP_VECTORS, SUMS_VECTORS, activate_all, limits, strip_shape
 from .parallel import split
+from .slide import convolve
 from .strip import put_each, put_vector, take_whole
 
 _WHOLE = 1

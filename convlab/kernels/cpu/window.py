@@ -1,7 +1,7 @@
 """A kernel that slides over a strip of the image in L1: sums of several outputs at once, in registers.
 
-What is summed is Σ over a, b of weight[a, b] · strip[(r · step + a) lines down, offset b across] for outputs r: a line that
-several of them read is loaded once. A vector holds neighbouring outputs of a row, and the weights are
+What is summed is Σ over a, b of weight[a, b] · strip[(r · step + a) lines down, offset b across] for outputs r: a line
+that several of them read is loaded once. A vector holds neighbouring outputs of a row, and the weights are
 broadcast; or it holds channels, and the weights differ from lane to lane. Here they are only vectors.
 """
 
@@ -115,8 +115,8 @@ def slide(
 ) -> Any:
     """start + the sums of MANY outputs (or of ONE), `step` (a literal) lines apart.
 
-    kernel: the weights [line][across]; start: one vector, the bias. first: byte address of the first output's first line;
-    pitch: bytes from line to line; across: a tuple of bytes, where on a line each weight reads.
+    kernel: the weights [line][across]; start: one vector, the bias. first: byte address of the first output's first
+    line; pitch: bytes from line to line; across: a tuple of bytes, where on a line each weight reads.
     """
     rows, stride, wide = outputs_at_once(kernel), step.literal_value, across.count
     rows = 1 if many.literal_value == ONE else rows
@@ -167,7 +167,7 @@ def summed(typingctx: Any, sums: Any, weight: Any, strip: Any, position: Any, pi
 
 @intrinsic
 def keep(typingctx: Any, sums: Any, buffer: Any, position: Any, pitch: Any, more: Any) -> Any:
-    """Write sums to byte addresses position, position + pitch, … of accumulators; where `more`, add them to what is there."""
+    """Write sums to byte addresses position, position + pitch, … of accumulators; `more`: add to what is there."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         values = [builder.extract_value(args[0], at) for at in range(sums.count)]
