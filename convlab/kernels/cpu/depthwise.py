@@ -1,7 +1,7 @@
 """Depthwise and narrow grouped convolution: vectors of neighbouring outputs, a strip of the image at a time.
 
-A task takes some rows of outputs of one group. Their input, padded, goes to a strip in L1 (strip.py); a small kernel
-slides over it with all its weights in registers, several rows of outputs at once (window.py); the sums, in L1 too,
+A task takes some rows of outputs of one group. Their input, padded, goes to a strip in L1 (depthwise_strip.py); a small kernel
+slides over it with all its weights in registers, several rows of outputs at once (depthwise_window.py); the sums, in L1 too,
 get their activation and go out. Channels, and planes of a volume, are taken one after the other and
 added up there.
 """
@@ -10,11 +10,12 @@ import math
 from typing import Any
 
 from ..compile import jit
-from . import memory, simd, window
+from . import depthwise_window as window
+from . import memory, simd
+from .depthwise_slide import convolve
+from .depthwise_strip import clear, gather, gather_rest, longest_run, put, put_each
 from .epilogue import NONE, RELU, RELU6, activate
 from .parallel import split
-from .slide import convolve
-from .strip import clear, gather, gather_rest, longest_run, put, put_each
 
 # Bytes of a strip, and of the sums of its outputs: both, and what streams by, stay in an L1 of 32 KiB.
 STRIP_BYTES, SUMS_BYTES = 16 * 1024, 12 * 1024

@@ -7,11 +7,12 @@ Channels beyond the last whole vector are done together with some before them.
 from typing import Any
 
 from ..compile import jit
-from . import memory, simd, window
+from . import depthwise_window as window
+from . import memory, simd
 from .depthwise import MAX_POINTS, STRIP_VECTORS, SUMS_VECTORS, activate_all, limits, strip_shape
+from .depthwise_slide import convolve
+from .depthwise_strip import put_each, put_vector, take_whole
 from .parallel import split
-from .slide import convolve
-from .strip import put_each, put_vector, take_whole
 
 _WHOLE = 1
 

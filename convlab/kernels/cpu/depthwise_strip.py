@@ -13,7 +13,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..compile import jit
-from . import memory, simd, window
+from . import depthwise_window as window
+from . import memory, simd
 
 # Parts of a register.
 _WHOLE, _HALF = 1, 2

@@ -1,10 +1,11 @@
-"""All outputs of a task from its strip: the loops around window.py's sums, with or without all weights in registers."""
+"""All outputs of a task from its strip: the loops around depthwise_window.py's sums, with or without all weights in registers."""
 
 from typing import Any
 
 from ..compile import jit
-from . import simd, tile, window
-from .window import FEW, MANY, ONE
+from . import depthwise_window as window
+from . import simd, tile
+from .depthwise_window import FEW, MANY, ONE
 
 # Literals, by name: intrinsics take no others.
 _STEP_1, _STEP_2 = 1, 2
