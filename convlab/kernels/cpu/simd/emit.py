@@ -41,6 +41,11 @@ def load(builder: Any, address: Any, storage: types.Type, accumulator: types.Typ
     element = llvm_scalar(storage)
     value = builder.load(pointer(builder, address, ir.VectorType(element, lanes) if lanes else element))
     value.align = storage.bitwidth // 8
+    return widened(builder, value, storage, accumulator)
+
+
+def widened(builder: Any, value: Any, storage: types.Type, accumulator: types.Type) -> Any:
+    """A number or a vector as stored, in the accumulator's type."""
     return half.widen(builder, value, HAS_HALF) if is_half(storage, accumulator) else value
 
 
