@@ -6,7 +6,9 @@ splits them over threads. convlab.kernels.taps makes the tables, `vector_panels`
 
 from .direct import direct, direct_serial, direct_tasks
 from .extent import Extent
+from .gemm import gemm, gemm_serial
+from .matrix import Matrix, matrix
 from .tensor import Tensor, tensor
 from .weights import vector_panels
 
-__all__ = ["Extent", "Tensor", "direct", "direct_serial", "direct_tasks", "tensor", "vector_panels"]
+__all__ = ["Extent", "Matrix", "Tensor", "direct", "direct_serial", "direct_tasks", "gemm", "gemm_serial", "matrix", "tensor", "vector_panels"]

@@ -6,45 +6,71 @@ import numpy as np
 from numba.extending import overload
 
 from ..compile import jit
-from . import memory, simd, tile, transpose
-from .microkernel import add_rows, lanes_in, prefetch_rows, rows_in, store_rows, tile_start, tiles_of
-from .operands import expect, is_a, keep, pack_lanes, pack_rows
-from .tensor import first, first_of, storage
-from .tile import TILE, VECTORS
+from . import memory, simd, transpose
+from .microkernel import tile_start, tiles_of
+from .operands import is_a, keep, pack_lanes, pack_rows, place, row_step
+from .tensor import first, first_of
+from .tile import VECTORS
 
 
 class Matrix(NamedTuple):
-    """data: one element, the first; how many matrices, rows, columns; the bytes between neighbours of each."""
+    """data: one element, the first; the byte offset of this matrix from it; its size, and how many of them; the bytes
+    between neighbouring rows, columns and matrices."""
 
     data: np.ndarray
-    batch: int
+    origin: int
     rows: int
     columns: int
-    matrix_step: int
+    batch: int
     row_step: int
     column_step: int
+    matrix_step: int
 
 
 def matrix(array: np.ndarray) -> Matrix:
     """The Matrix of an aligned real array (rows, columns), or of a stack of them (batch, rows, columns)."""
-    stack = array if array.ndim == 3 else array[None]
-    return Matrix(first(stack), *stack.shape, *stack.strides)
+    batch, rows, columns = (1, *array.shape)[-3:]
+    step, row, column = (0, *array.strides)[-3:]
+    return Matrix(first(array), 0, rows, columns, batch, row, column, step)
 
 
 @overload(matrix, strict=False)  # the parameters are the same, their annotations are not
 def _matrix(array: Any) -> Any:
     """matrix() inside a user's own @njit function."""
     if array.ndim == 2:
-        return lambda array: Matrix(first_of(array), 1, array.shape[0], array.shape[1], 0, *array.strides)
+        return lambda array: Matrix(
+            first_of(array), 0, array.shape[0], array.shape[1], 1, array.strides[0], array.strides[1], 0
+        )
     if array.ndim == 3:
-        return lambda array: Matrix(first_of(array), *array.shape, *array.strides)
+        return lambda array: Matrix(
+            first_of(array), 0, array.shape[1], array.shape[2], array.shape[0], array.strides[1], array.strides[2],
+            array.strides[0],
+        )  # fmt: skip
     return None
 
 
 @jit
-def address_of(m: Any, index: int, row: int, column: int) -> int:
+def offset(m: Any, row: int, column: int) -> int:
+    """Byte offset of an element from m.data."""
+    return m.origin + row * m.row_step + column * m.column_step
+
+
+@jit
+def part(m: Any, index: int, row: int, rows: int, column: int, columns: int) -> Any:
+    """One matrix of a stack, or a rectangle of it."""
+    origin = offset(m, row, column) + index * m.matrix_step
+    return Matrix(m.data, origin, rows, columns, 1, m.row_step, m.column_step, 0)
+
+
+@jit
+def transposed(m: Any) -> Any:
+    return Matrix(m.data, m.origin, m.columns, m.rows, m.batch, m.column_step, m.row_step, m.matrix_step)
+
+
+@jit
+def address_of(m: Any, row: int, column: int) -> int:
     """Byte address of an element."""
-    return memory.address(m.data) + index * m.matrix_step + row * m.row_step + column * m.column_step
+    return memory.address(m.data) + offset(m, row, column)
 
 
 @jit
@@ -88,7 +114,7 @@ def pack_matrix_rows(a: Any, row: int, rows: int, step: int, depth: int, zero: A
     for i in range(tiles_of(rows)):
         start, end = tile_start(i, rows), tile_start(i + 1, rows)
         copy_panel(
-            a.data, address_of(a, 0, row + start, step), a.row_step, a.column_step, min(end, rows) - start,
+            a.data, address_of(a, row + start, step), a.row_step, a.column_step, min(end, rows) - start,
             end - start, depth, zero, a.data, target + start * depth * a.data.itemsize,
         )  # fmt: skip
 
@@ -98,37 +124,25 @@ def pack_matrix_lanes(b: Any, lane: int, lanes: int, step: int, depth: int, zero
     width = VECTORS * simd.lanes(zero)
     for start in range(0, lanes, width):
         copy_panel(
-            b.data, address_of(b, 0, step, lane + start), b.column_step, b.row_step, min(width, lanes - start),
+            b.data, address_of(b, step, lane + start), b.column_step, b.row_step, min(width, lanes - start),
             width, depth, zero, b.data, target + start * depth * b.data.itemsize,
         )  # fmt: skip
 
 
 @jit
-def keep_edge(c: Any, at: int, buffer: Any, step: int, rows: int, lanes: int, more: bool) -> None:
-    """Part of a tile, or a tile whose columns do not lie side by side: element by element."""
+def place_in_matrix(c: Any, row: int, lane: int, rows: int, lanes: int) -> int:
+    return address_of(c, row, lane) if c.column_step == c.data.itemsize else 0
+
+
+@jit
+def keep_in_matrix(c: Any, sums: Any, step: int, row: int, lane: int, rows: int, lanes: int, more: bool) -> None:
     simd.outlined()
     for i in range(rows):
         for j in range(lanes):
-            where, value = at + i * c.row_step + j * c.column_step, buffer[i * step + j]
-            memory.store_at(c.data, where, value + memory.raw_at(c.data, where) if more else value)
-
-
-@jit
-def keep_in_matrix(c: Any, total: Any, row: int, lane: int, rows: int, lanes: int, more: bool) -> None:
-    at = address_of(c, 0, row, lane)
-    if rows == rows_in(total) and lanes == lanes_in(total) and c.column_step == c.data.itemsize:
-        if more:
-            total = add_rows(total, at, c.row_step)
-        store_rows(total, c.data, at, c.row_step)
-    else:
-        buffer = memory.stack_vectors(c.data, TILE)
-        tile.store(total, buffer, 0)
-        keep_edge(c, at, buffer, lanes_in(total), rows, lanes, more)
-
-
-@jit
-def expect_in_matrix(c: Any, shape: Any, row: int, lane: int, rows: int, lanes: int, more: bool) -> None:
-    prefetch_rows(shape, address_of(c, 0, row, lane), c.row_step)
+            at, value = address_of(c, row + i, lane + j), sums[i * step + j]
+            if more:  # cast, because Numba adds small integers as large ones
+                value = simd.cast_like(value + memory.raw_at(c.data, at), value)
+            memory.store_at(c.data, at, value)
 
 
 @overload(pack_rows, strict=False)
@@ -141,11 +155,16 @@ def _pack_lanes(b: Any, lane: Any, lanes: Any, step: Any, depth: Any, zero: Any,
     return pack_matrix_lanes.py_func if is_a(b, Matrix) else None
 
 
-@overload(expect, strict=False)
-def _expect(result: Any, shape: Any, row: Any, lane: Any, rows: Any, lanes: Any, more: Any) -> Any:
-    return expect_in_matrix.py_func if is_a(result, Matrix) else None
+@overload(place, strict=False)
+def _place(result: Any, row: Any, lane: Any, rows: Any, lanes: Any) -> Any:
+    return place_in_matrix.py_func if is_a(result, Matrix) else None
+
+
+@overload(row_step, strict=False)
+def _row_step(result: Any) -> Any:
+    return (lambda result: result.row_step) if is_a(result, Matrix) else None
 
 
 @overload(keep, strict=False)
-def _keep(result: Any, total: Any, row: Any, lane: Any, rows: Any, lanes: Any, more: Any) -> Any:
+def _keep(result: Any, sums: Any, step: Any, row: Any, lane: Any, rows: Any, lanes: Any, more: Any) -> Any:
     return keep_in_matrix.py_func if is_a(result, Matrix) else None

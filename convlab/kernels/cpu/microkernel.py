@@ -1,11 +1,8 @@
-"""The micro-kernel: a register tile of the product of two panels, and what becomes of it.
+"""The micro-kernel: a register tile of the product of two panels.
 
 It is compiled for tiles of 14, 12, … 2 rows (AVX-512; 6, 4, 2 else), two vectors wide and one, because a tile of few
 rows leaves too few sums in flight to hide the latency of a multiply-add: rows are therefore cut into tiles that
 are as even as they can be (`tiles_of`, `tile_start`), 16 of them into 8 and 8 and not into 14 and 2.
-
-What a tile becomes is the result's affair: `keep(result, …)` is overloaded for every type of result, as `pack` is for
-every type of operand. So a convolution's bias and activation, or a product's several results, need no other loops.
 """
 
 from typing import Any
@@ -18,7 +15,6 @@ from numba.extending import intrinsic, register_model
 
 from ..compile import jit
 from . import simd, tile
-from .operands import expect, keep
 from .tile import ROWS, VECTORS
 
 # Rows of the micro-kernels, as literals; where ROWS is less, several names mean the same kernel.
@@ -60,23 +56,13 @@ def cleared(typingctx: Any, shape: Any) -> Any:
 
 
 @intrinsic
-def rows_in(typingctx: Any, total: Any) -> Any:
-    """Rows of a tile."""
+def item_of(typingctx: Any, array: Any) -> Any:
+    """Bytes of an array's elements, as a constant of the code."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, total.rows)
+        return context.get_constant(types.intp, array.dtype.bitwidth // 8)
 
-    return types.intp(total), codegen
-
-
-@intrinsic
-def lanes_in(typingctx: Any, total: Any) -> Any:
-    """Elements in a row of a tile."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, total.vectors * total.lanes)
-
-    return types.intp(total), codegen
+    return types.intp(array), codegen
 
 
 def _places(builder: Any, kind: Any, first: Any, stride: Any) -> Any:
@@ -150,53 +136,60 @@ def tile_start(index: int, rows: int) -> int:
 @jit
 def panel_product(
     shape: Any, depth: int, a: Any, p: int, a_step: int, b: Any, q: int, b_step: int,
-    result: Any, row: int, lane: int, rows: int, lanes: int, more: bool,
+    more: bool, target: Any, at: int, stride: int,
 ) -> None:  # fmt: skip
-    """One tile: the rows at byte address p, p + a_step, … times the vectors at q, q + b_step, …, over `depth` steps."""
+    """One tile: rows at byte addresses p, p + item, … times vectors at q, both moved on by a step `depth` times.
+
+    It is written to rows `stride` bytes apart from byte address `at` on, or with `more` added to what is there. a, b
+    and target only tell the types of storage.
+    """
     simd.outlined()
-    expect(result, shape, row, lane, rows, lanes, more)
+    if more:
+        prefetch_rows(shape, at, stride)
     total = cleared(shape)
     for _ in range(depth):
-        total = tile.outer_strided(total, a, p, a.itemsize, b, q)
+        total = tile.outer_strided(total, a, p, item_of(a), b, q)
         p += a_step
         q += b_step
-    keep(result, total, row, lane, rows, lanes, more)
+    if more:
+        total = add_rows(total, at, stride)
+    store_rows(total, target, at, stride)
 
 
 @jit
 def tile_product(
-    depth: int, a: Any, p: int, a_step: int, b: Any, q: int, b_step: int,
-    result: Any, row: int, lane: int, rows: int, lanes: int, more: bool, zero: Any,
+    rows: int, vectors: int, depth: int, a: Any, p: int, a_step: int, b: Any, q: int, b_step: int,
+    more: bool, target: Any, at: int, stride: int, zero: Any,
 ) -> None:  # fmt: skip
-    """panel_product of the smallest tile that holds `rows` rows and `lanes` lanes."""
+    """panel_product of the smallest tile that has so many rows and vectors; zero is of the accumulator's type."""
     simd.outlined()
-    if lanes > simd.lanes(zero):
+    if vectors == VECTORS:
         if rows > _12:
-            panel_product(shape(zero, _14, VECTORS), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _14, VECTORS), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _10:
-            panel_product(shape(zero, _12, VECTORS), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _12, VECTORS), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _8:
-            panel_product(shape(zero, _10, VECTORS), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _10, VECTORS), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _6:
-            panel_product(shape(zero, _8, VECTORS), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _8, VECTORS), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _4:
-            panel_product(shape(zero, _6, VECTORS), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _6, VECTORS), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _2:
-            panel_product(shape(zero, _4, VECTORS), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _4, VECTORS), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         else:
-            panel_product(shape(zero, _2, VECTORS), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _2, VECTORS), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
     else:
         if rows > _12:
-            panel_product(shape(zero, _14, 1), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _14, 1), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _10:
-            panel_product(shape(zero, _12, 1), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _12, 1), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _8:
-            panel_product(shape(zero, _10, 1), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _10, 1), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _6:
-            panel_product(shape(zero, _8, 1), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _8, 1), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _4:
-            panel_product(shape(zero, _6, 1), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _6, 1), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         elif rows > _2:
-            panel_product(shape(zero, _4, 1), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _4, 1), depth, a, p, a_step, b, q, b_step, more, target, at, stride)
         else:
-            panel_product(shape(zero, _2, 1), depth, a, p, a_step, b, q, b_step, result, row, lane, rows, lanes, more)
+            panel_product(shape(zero, _2, 1), depth, a, p, a_step, b, q, b_step, more, target, at, stride)

@@ -32,13 +32,21 @@ def pack_lanes(b: Any, lane: int, lanes: int, step: int, depth: int, zero: Any, 
     raise NotImplementedError
 
 
-def expect(result: Any, shape: Any, row: int, lane: int, rows: int, lanes: int, more: bool) -> None:
-    """A tile of that shape is about to be kept: time to prefetch what it will meet."""
+def place(result: Any, row: int, lane: int, rows: int, lanes: int) -> int:
+    """The byte address at which a tile of that size may be written whole, rows row_step(result) apart; 0 for nowhere.
+
+    Only a result of the accumulator's own type has such places. Time to prefetch, too.
+    """
     raise NotImplementedError
 
 
-def keep(result: Any, total: Any, row: int, lane: int, rows: int, lanes: int, more: bool) -> None:
-    """Take the sums of a tile: its first `rows` rows and `lanes` lanes are those of the result from (row, lane) on.
+def row_step(result: Any) -> int:
+    """Bytes between the rows of the tiles that go to `place`."""
+    raise NotImplementedError
+
+
+def keep(result: Any, sums: Any, step: int, row: int, lane: int, rows: int, lanes: int, more: bool) -> None:
+    """Take a tile that had no place: its rows, `step` elements apart in `sums`, are the result's from (row, lane) on.
 
     more: whether they add to what earlier steps of the reduction gave.
     """
