@@ -3,7 +3,8 @@
     python bench/gemm.py [--size 512 …] [--threads 1 …] [--dtype float32 …]
 
 Interleaved: ours, theirs, ours, theirs, both into their own result, on equally many threads (set with threadpoolctl).
-Writes bench/results/gemm.json: median and quartiles of each, the ratio of the medians, and the FMA peak of the same run.
+Writes bench/results/gemm.json: median and quartiles of each, the ratio of the medians, and the FMA
+peak of the same run.
 """
 
 import json
@@ -70,7 +71,8 @@ def main(size: tuple[int, ...], threads: tuple[int, ...], dtype: tuple[str, ...]
     measured = [line for line in before if (line["size"], line["threads"], line["dtype"]) not in keys] + measured
     RESULTS.mkdir(exist_ok=True)
     blas = [{k: info.get(k) for k in ("internal_api", "version", "architecture")} for info in threadpool_info()]
-    target.write_text(json.dumps({"machine": asdict(this_machine()), "pools": blas, "products": measured}, indent=1) + "\n")
+    report = {"machine": asdict(this_machine()), "pools": blas, "products": measured}
+    target.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

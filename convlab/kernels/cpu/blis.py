@@ -1,8 +1,9 @@
 """A product in blocks: the five loops of Goto and van de Geijn, as BLIS has them, around the micro-kernel.
 
-Operands are packed block by block, b's block for the outer cache, a's for L2, and the micro-kernel reads both in the order in
-which it needs them. What the operands and the result are, `operands` leaves open.
-Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008; Van Zee and van de Geijn, "BLIS", 2015.
+Operands are packed block by block, b's block for the outer cache, a's for L2, and the micro-kernel reads both in the
+order in which it needs them. What the operands and the result are, `operands` leaves open.
+Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008; Van Zee and van de Geijn,
+"BLIS: a framework for rapidly instantiating BLAS functionality", 2015.
 """
 
 from typing import Any
@@ -56,7 +57,8 @@ def keep_tile(
     if not placed:
         at, stride = memory.address(sums), step * sums.itemsize
     tile_product(
-        height, vectors, depth, a, p, height * item, b, q, VECTORS * vector * item, more and placed, sums, at, stride, zero
+        height, vectors, depth, a, p, height * item, b, q, VECTORS * vector * item,
+        more and placed, sums, at, stride, zero,
     )  # fmt: skip
     if not placed:
         keep(result, sums, step, row, lane, rows, lanes, more)

@@ -3,18 +3,20 @@
 `gemm` is the first, for everybody; `gemm_serial` a whole product on the calling thread.
 
 `multiply` is the second, for kernels that pack as they go and keep their sums. Its panels: a in panels of ROWS rows,
-[depth][row], the last as wide as the rows left; b in panels of VECTORS vectors, [depth][lane], always whole. The result is
-kept tile after tile in a block of accumulators, from which the epilogue writes it out: partial sums never pass
-through the result's own memory or type. DEPTH steps of the reduction at a time make a panel of a 14 KiB (a third of L1) and
-one of b 32 KiB (AVX-512, float32; half on AVX2); BLOCK_BYTES of lanes make b's block 128 KiB, which stays in L2.
+[depth][row], the last as wide as the rows left; b in panels of VECTORS vectors, [depth][lane], always whole. The
+result is kept tile after tile in a block of accumulators, from which the epilogue writes it out: partial sums never
+pass through the result's own memory or type. DEPTH steps of the reduction at a time make a panel of a 14 KiB (a third
+of L1) and one of b 32 KiB (AVX-512, float32; half on AVX2); BLOCK_BYTES of lanes make b's block 128 KiB, which stays
+in L2.
 """
 
 from typing import Any
 
 from ..compile import jit
-from . import simd, tile
+from . import memory, simd
 from .blis import product
 from .matrix import part, transposed
+from .microkernel import tile_product
 from .parallel import split
 from .tile import ROWS, VECTORS
 
@@ -49,23 +51,21 @@ def multiply(
     a_base, b_base: byte addresses; a_panel: bytes from one panel of a to the next; a_skip: steps of a to pass over.
     """
     simd.outlined()
-    width = VECTORS * simd.lanes(zero)
+    vector = simd.lanes(zero)
+    width = VECTORS * vector
     panels = (lanes + width - 1) // width
     b_step = width * b.itemsize
     for i in range((rows + ROWS - 1) // ROWS):
-        a_step = min(ROWS, rows - i * ROWS) * a.itemsize
+        height = min(ROWS, rows - i * ROWS)
+        a_step = height * a.itemsize
         start = a_base + i * a_panel + a_skip * a_step
         for j in range(panels):
-            position = (i * panels + j) * ROWS * width
-            total = tile.zeros(zero, ROWS, VECTORS)
-            if more:
-                total = tile.load(total, sums, position)
-            p, q = start, b_base + j * depth * b_step
-            for _ in range(depth):
-                total = tile.outer_strided(total, a, p, a.itemsize, b, q)
-                p += a_step
-                q += b_step
-            tile.store(total, sums, position)
+            vectors = min(VECTORS, (lanes - j * width + vector - 1) // vector)
+            at = memory.address(sums) + (i * panels + j) * ROWS * width * sums.itemsize
+            tile_product(
+                height, vectors, depth, a, start, a_step, b, b_base + j * depth * b_step, b_step,
+                more, sums, at, width * sums.itemsize, zero,
+            )  # fmt: skip
 
 
 @jit
@@ -111,9 +111,7 @@ def gemm_share(
 
 
 @jit
-def gemm(
-    a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_panels: Any, threads: int, c: Any
-) -> None:
+def gemm(a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_panels: Any, threads: int, c: Any) -> None:
     """Products of matrices, split over `threads`; see gemm_serial. a_panels, b_panels: one row a thread.
 
     How the work is split does not change the bits of the result.

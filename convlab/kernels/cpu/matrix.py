@@ -79,8 +79,8 @@ def copy_panel(
 ) -> None:
     """One panel: element (step, i) at p + i · across + step · along goes to [step][i], i < count ≤ width, at q.
 
-    Elements that lie side by side are copied as vectors, those whose steps do are transposed in registers. A vector past
-    the panel's end may be written to.
+    Elements that lie side by side are copied as vectors, those whose steps do are transposed in registers. A vector
+    past the panel's end may be written to.
     """
     simd.outlined()
     item, vector = source.itemsize, simd.lanes(zero)
@@ -103,9 +103,7 @@ def copy_panel(
             step += vector
     while step < depth:
         for i in range(count):
-            memory.store_at(
-                target, q + (step * width + i) * item, memory.raw_at(source, p + i * across + step * along)
-            )
+            memory.store_at(target, q + (step * width + i) * item, memory.raw_at(source, p + i * across + step * along))
         step += 1
 
 

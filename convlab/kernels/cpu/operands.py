@@ -1,8 +1,8 @@
 """What a product asks of its operands and of its result, whatever they are: overloaded for each type of them.
 
-A matrix that lies in memory is the plain case (`matrix`). Others make what they are asked for: patches of an image, sums
-of matrices. The functions here only name the interface; a NamedTuple takes part by `overload`ing them, and not by carrying
-functions, because a dispatcher among the arguments keeps a kernel out of the disk cache.
+A matrix that lies in memory is the plain case (`matrix`). Others make what they are asked for: patches of an image,
+sums of matrices. The functions here only name the interface; a NamedTuple takes part by `overload`ing them, and not by
+carrying functions, because a dispatcher among the arguments keeps a kernel out of the disk cache.
 """
 
 from typing import Any

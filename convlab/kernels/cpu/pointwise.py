@@ -1,11 +1,12 @@
 """1x1 convolution as a matrix product whose operand is the image itself.
 
-Two forms. `pointwise_pixels`: filters × channels times channels × pixels, vectors along the pixels; an image whose pixels lie
-side by side is read where it lies, any other a panel at a time packed. `pointwise_filters`: pixels × channels times
-channels × filters, vectors along the filters, a block of pixels packed for all of them; for channels_last, and for images
-too small to fill vectors with their pixels.
+Two forms. `pointwise_pixels`: filters × channels times channels × pixels, vectors along the pixels; an image whose
+pixels lie side by side is read where it lies, any other packed a panel at a time. `pointwise_filters`: pixels ×
+channels times channels × filters, vectors along the filters, a block of pixels packed for all of them; for
+channels_last, and for images too small to fill vectors with their pixels.
 
-The whole reduction passes through a tile's registers: panels of even 2048 channels stay in L2, and there are no partial sums.
+The whole reduction passes through a tile's registers: panels of even 2048 channels stay in L2, and there are no
+partial sums.
 """
 
 from typing import Any
@@ -97,7 +98,8 @@ def pointwise_pixels_serial(
     read_in_place, write_in_place = dense(x, taps, item) and reads_all(taps), dense(y, taps, item)
     plain = len(bias) == 0 and activation == NONE and item == sums.itemsize
     for task in range(start, stop):
-        group, n, first = task // per_image // extent.images, task // per_image % extent.images, task % per_image * width
+        group, n = task // per_image // extent.images, task // per_image % extent.images
+        first = task % per_image * width
         count = min(width, outputs - first)
         vectors = (count + vector - 1) // vector
         whole = count == vectors * vector
@@ -108,9 +110,10 @@ def pointwise_pixels_serial(
             q, step = memory.address(x.data) + source + n * x.image + first * item, x.channel
         else:
             q, step = aligned(packed), width * item
+            block_at = packed[(q - memory.address(packed)) // item :]
             pack_patches(
                 x, memory.address(x.data), source, taps, extent.channels, 1, 0, depth,
-                image, plane, row, column, count, memory.address(padding), zero, packed[(q - memory.address(packed)) // item :],
+                image, plane, row, column, count, memory.address(padding), zero, block_at,
             )  # fmt: skip
         for p in range(count):
             if write_in_place:
@@ -126,7 +129,9 @@ def pointwise_pixels_serial(
             at, stride = memory.address(sums), width * sums.itemsize
             if placed:
                 at, stride = target + positions[0], y.channel
-            tile_product(height, vectors, depth, panels, p, height * item, x.data, q, step, False, sums, at, stride, zero)
+            tile_product(
+                height, vectors, depth, panels, p, height * item, x.data, q, step, False, sums, at, stride, zero
+            )  # fmt: skip
             if not placed:
                 finish(sums, width, 1, height, count, bias, group * rows + i, activation, zero)
                 write(sums, width, 1, height, count, y.data, target, positions, joined, y.channel, 1, zero)
