@@ -26,7 +26,6 @@ class Im2col(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
-        from ..kernels.cpu.tile import ROWS
         from . import lowering
 
         if problem.direction == "backward_weights":
@@ -34,7 +33,7 @@ class Im2col(Algorithm):
         work = lowering.extent(problem)
         rows, channels = work.filters * work.parts, max(work.channels * work.parts, 1)
         patches = problem.macs * work.parts / max(work.filters, 1) * (1 + _PER_TAP / channels)
-        whole = -(-rows // ROWS) * ROWS
+        whole = rows + rows % 2  # micro-kernels take pairs of rows
         return Cost(
             (
                 Stage("patches", patches, problem.min_bytes, _PACKING),

@@ -1,21 +1,43 @@
 """CPU kernels: Numba functions on arrays, to be called from Python and from a user's own @njit functions.
 
 A *_serial kernel does a share of the tasks that its *_tasks counts, on the calling thread; the kernel of the plain name
-splits them over threads. convlab.kernels.taps makes the tables, `vector_panels` the weights, `tensor` the operands.
+splits them over threads. convlab.kernels.taps makes the tables, `vector_panels` and `row_panels` the weights, `tensor`
+the operands. `gemm` multiplies matrices, which `matrix` makes of arrays; gemm_serial does a whole product.
 """
 
 from .direct import direct, direct_serial, direct_tasks
 from .extent import Extent
+from .gemm import gemm, gemm_serial
+from .matrix import Matrix, matrix
+from .pointwise import (
+    pointwise_filters,
+    pointwise_filters_serial,
+    pointwise_filters_tasks,
+    pointwise_pixels,
+    pointwise_pixels_serial,
+    pointwise_pixels_tasks,
+)
 from .rows import rows, rows_serial, rows_tasks
 from .tensor import Tensor, tensor
-from .weights import vector_panels
+from .weights import row_panels, vector_panels
 
 __all__ = [
     "Extent",
+    "Matrix",
     "Tensor",
     "direct",
     "direct_serial",
     "direct_tasks",
+    "gemm",
+    "gemm_serial",
+    "matrix",
+    "pointwise_filters",
+    "pointwise_filters_serial",
+    "pointwise_filters_tasks",
+    "pointwise_pixels",
+    "pointwise_pixels_serial",
+    "pointwise_pixels_tasks",
+    "row_panels",
     "rows",
     "rows_serial",
     "rows_tasks",

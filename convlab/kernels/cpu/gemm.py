@@ -1,17 +1,23 @@
-"""The product of two packed operands, block by block in the caches, summed in register tiles.
+"""Matrix products: of matrices as they lie in memory, and of operands that a kernel has packed itself.
 
-Panels: a in panels of ROWS rows, [depth][row], the last as wide as the rows left; b in panels of VECTORS
-vectors, [depth][lane], always whole. The result is kept tile after tile in a block of accumulators, from which
-the epilogue writes it out: partial sums never pass through the result's own memory or type.
+`gemm` is the first, for everybody; `gemm_serial` a whole product on the calling thread.
 
-Block sizes: DEPTH steps of the reduction at a time make a panel of a 14 KiB (a third of L1) and one of b 32 KiB
-(AVX-512, float32; half on AVX2); BLOCK_BYTES of lanes make b's block 128 KiB, which stays in L2.
+`multiply` is the second, for kernels that pack as they go and keep their sums. Its panels: a in panels of ROWS rows,
+[depth][row], the last as wide as the rows left; b in panels of VECTORS vectors, [depth][lane], always whole. The
+result is kept tile after tile in a block of accumulators, from which the epilogue writes it out: partial sums never
+pass through the result's own memory or type. DEPTH steps of the reduction at a time make a panel of a 14 KiB (a third
+of L1) and one of b 32 KiB (AVX-512, float32; half on AVX2); BLOCK_BYTES of lanes make b's block 128 KiB, which stays
+in L2.
 """
 
 from typing import Any
 
 from ..compile import jit
-from . import simd, tile
+from . import memory, simd
+from .blis import product
+from .matrix import part, transposed
+from .microkernel import tile_product
+from .parallel import split
 from .tile import ROWS, VECTORS
 
 DEPTH = 256
@@ -45,20 +51,73 @@ def multiply(
     a_base, b_base: byte addresses; a_panel: bytes from one panel of a to the next; a_skip: steps of a to pass over.
     """
     simd.outlined()
-    width = VECTORS * simd.lanes(zero)
+    vector = simd.lanes(zero)
+    width = VECTORS * vector
     panels = (lanes + width - 1) // width
     b_step = width * b.itemsize
     for i in range((rows + ROWS - 1) // ROWS):
-        a_step = min(ROWS, rows - i * ROWS) * a.itemsize
+        height = min(ROWS, rows - i * ROWS)
+        a_step = height * a.itemsize
         start = a_base + i * a_panel + a_skip * a_step
         for j in range(panels):
-            position = (i * panels + j) * ROWS * width
-            total = tile.zeros(zero, ROWS, VECTORS)
-            if more:
-                total = tile.load(total, sums, position)
-            p, q = start, b_base + j * depth * b_step
-            for _ in range(depth):
-                total = tile.outer_strided(total, a, p, a.itemsize, b, q)
-                p += a_step
-                q += b_step
-            tile.store(total, sums, position)
+            vectors = min(VECTORS, (lanes - j * width + vector - 1) // vector)
+            at = memory.address(sums) + (i * panels + j) * ROWS * width * sums.itemsize
+            tile_product(
+                height, vectors, depth, a, start, a_step, b, b_base + j * depth * b_step, b_step,
+                more, sums, at, width * sums.itemsize, zero,
+            )  # fmt: skip
+
+
+@jit
+def gemm_serial(a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_panels: Any, c: Any) -> None:
+    """c = a · b, or c += a · b to `accumulate`, for every matrix of a stack, on the calling thread.
+
+    a, b, c: Matrix of (M, K), (K, N) and (M, N), of any strides, c apart from a and b; zero: of their type, a real one
+    but float16. a_panels, b_panels: workspace of that type, as many elements as blis.workspace says.
+    """
+    simd.outlined()
+    for i in range(c.batch):
+        one, two = part(a, i, 0, a.rows, 0, a.columns), part(b, i, 0, b.rows, 0, b.columns)
+        result = part(c, i, 0, c.rows, 0, c.columns)
+        if c.row_step == c.data.itemsize != c.column_step:  # vectors along the columns: cᵀ = bᵀ · aᵀ
+            one, two, result = transposed(two), transposed(one), transposed(result)
+        product(one, two, result.rows, result.columns, one.columns, accumulate, zero, a_panels, b_panels, result)
+
+
+@jit
+def gemm_share(
+    start: int, stop: int, tasks: int, threads: int, parts: int, a: Any, b: Any, accumulate: bool, zero: Any,
+    a_panels: Any, b_panels: Any, c: Any,
+) -> None:  # fmt: skip
+    """The shares of threads start … stop − 1: some of the `parts` stripes that each matrix of the stack is cut into.
+
+    Stripes lie along the shorter side of c, so that threads pack as little as possible that another packs too.
+    """
+    vector = simd.lanes(zero)
+    for thread in range(start, stop):
+        for task in range(tasks * thread // threads, tasks * (thread + 1) // threads):
+            index, stripe = task // parts, task % parts
+            tall = c.rows >= c.columns
+            size = c.rows if tall else c.columns
+            first = size * stripe // parts // vector * vector
+            last = size if stripe + 1 == parts else size * (stripe + 1) // parts // vector * vector
+            if tall:
+                one, two = part(a, index, first, last - first, 0, a.columns), part(b, index, 0, b.rows, 0, b.columns)
+                result = part(c, index, first, last - first, 0, c.columns)
+            else:
+                one, two = part(a, index, 0, a.rows, 0, a.columns), part(b, index, 0, b.rows, first, last - first)
+                result = part(c, index, 0, c.rows, first, last - first)
+            gemm_serial(one, two, accumulate, zero, a_panels[thread], b_panels[thread], result)
+
+
+@jit
+def gemm(a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_panels: Any, threads: int, c: Any) -> None:
+    """Products of matrices, split over `threads`; see gemm_serial. a_panels, b_panels: one row a thread.
+
+    How the work is split does not change the bits of the result.
+    """
+    parts = 1 if c.batch % threads == 0 else threads
+    tasks = c.batch * parts
+    split(
+        gemm_share, threads, threads, (tasks, threads, parts, a, b, accumulate, zero, a_panels, b_panels, c)
+    )  # fmt: skip

@@ -57,10 +57,10 @@ def tensor(array: np.ndarray, channels_last: bool = False) -> Tensor:
     if channels_last:
         others = [others[-1], *others[:-1]]
     c, *axes = others
-    return Tensor(_first(array), n, c, *(0,) * (3 - len(axes)), *axes)
+    return Tensor(first(array), n, c, *(0,) * (3 - len(axes)), *axes)
 
 
-def _first(array: np.ndarray) -> np.ndarray:
+def first(array: np.ndarray) -> np.ndarray:
     """The first element, as a writeable one-element array: read-only inputs are no type of their own to Numba."""
     if not array.size:
         return storage(np.empty(1, array.dtype))
@@ -71,8 +71,8 @@ def _first(array: np.ndarray) -> np.ndarray:
 
 
 @intrinsic
-def _first_of(typingctx: Any, array: Any) -> Any:
-    """_first, compiled: a one-element view."""
+def first_of(typingctx: Any, array: Any) -> Any:
+    """first, compiled: a one-element view."""
     view = types.Array(array.dtype, 1, "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -92,12 +92,12 @@ def _tensor(array: Any, channels_last: Any = False) -> Any:
     """tensor() inside a user's own @njit function: real arrays, channels first."""
     if array.ndim == 3:
         return lambda array, channels_last=False: Tensor(
-            _first_of(array), array.strides[0], array.strides[1], 0, 0, array.strides[2]
+            first_of(array), array.strides[0], array.strides[1], 0, 0, array.strides[2]
         )
     if array.ndim == 4:
         return lambda array, channels_last=False: Tensor(
-            _first_of(array), array.strides[0], array.strides[1], 0, array.strides[2], array.strides[3]
+            first_of(array), array.strides[0], array.strides[1], 0, array.strides[2], array.strides[3]
         )
     if array.ndim == 5:
-        return lambda array, channels_last=False: Tensor(_first_of(array), *array.strides)
+        return lambda array, channels_last=False: Tensor(first_of(array), *array.strides)
     return None

@@ -108,3 +108,37 @@ def _masked_store(
         f"llvm.masked.store.v{size}{kind}.p0",
     )
     builder.call(function, [value, where, simd.I32(storage.bitwidth // 8), mask])
+
+
+@intrinsic
+def turn(
+    typingctx: Any, source: Any, position: Any, across: Any, count: Any, target: Any, target_position: Any, step: Any,
+    zero: Any,
+) -> Any:  # fmt: skip
+    """Copy a square transposed, in storage type: `count` vectors at byte addresses position, position + across, … are
+    the columns of rows that are written, as whole vectors, to target_position, target_position + step, …
+
+    Lanes past `count` repeat the last. Later rows are written after earlier ones. Nothing where `transposes` says no.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        size = simd.lanes_of(zero)
+        if size > _TRANSPOSED:
+            return context.get_dummy_value()
+        _, position, across, count, _, target_position, step, _ = args
+        vector, aligned = ir.VectorType(simd.llvm_scalar(source.dtype), size), source.dtype.bitwidth // 8
+        last = builder.sub(count, simd.I64(1))
+        rows = []
+        for i in range(size):
+            inside = builder.icmp_signed("<", simd.I64(i), count)
+            offset = builder.mul(builder.select(inside, simd.I64(i), last), across)
+            value = builder.load(simd.pointer(builder, builder.add(position, offset), vector))
+            value.align = aligned
+            rows.append(value)
+        for i, column in enumerate(_transpose(builder, rows)):
+            where = builder.add(target_position, builder.mul(step, simd.I64(i)))
+            builder.store(column, simd.pointer(builder, where, vector)).align = aligned
+        return context.get_dummy_value()
+
+    integer = types.intp
+    return types.void(source, integer, integer, integer, target, integer, integer, zero), codegen

@@ -84,13 +84,21 @@ def empty_panels(lanes: int, depth: int, dtype: np.dtype) -> np.ndarray:
 
 def vector_panels(w: np.ndarray) -> np.ndarray:
     """Weights (K, C, *kernel) of one group as `direct` takes them: in blocks of VECTORS vectors and of one."""
+    width = simd.VECTOR_BYTES // zero(w.dtype).itemsize
+    return _panels(w, VECTORS * width, width)
+
+
+def row_panels(w: np.ndarray) -> np.ndarray:
+    """Weights (K, C, *kernel) of one group as products take them whose vectors hold outputs: in blocks of ROWS."""
+    return _panels(w, ROWS, ROWS)
+
+
+def _panels(w: np.ndarray, wide: int, narrow: int) -> np.ndarray:
     filters, channels, *kernel = w.shape
     taps = math.prod(kernel)
     panels = empty_panels(filters, channels * taps, w.dtype)
-    width = simd.VECTOR_BYTES // zero(w.dtype).itemsize
     flat = storage(np.ascontiguousarray(w).reshape(-1))
     pack(
-        flat, 1, filters, channels, parts(w.dtype), 0, channels * taps, taps, np.arange(taps),
-        VECTORS * width, width, 1, panels,
+        flat, 1, filters, channels, parts(w.dtype), 0, channels * taps, taps, np.arange(taps), wide, narrow, 1, panels,
     )  # fmt: skip
     return panels
