@@ -2,16 +2,15 @@
 
 It picks its algorithm itself (nnp_convolution_algorithm_auto: Winograd F(6x6, 3x3) for 3x3 kernels, FFTs of
 8x8 or 16x16 tiles for others). In PyTorch's build it runs on one thread, whatever `threads` says (measured with
-2.13). The copy into `out` is as in pytorch.py.
+2.13).
 """
 
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 from convlab import BackendError, Context, ConvProblem
 
-from .pytorch import Torch, activate, as_tensor, channels_first, deliver, symmetric
+from .pytorch import Torch, activate, as_tensor, channels_first, symmetric, threads
 
 
 class Nnpack(Torch):
@@ -42,20 +41,12 @@ class Nnpack(Torch):
         initialise()
         return super().prepare(problem, weight, ctx)
 
-    def run(
-        self,
-        problem: ConvProblem,
-        operands: tuple[Any, ...],
-        state: Any,
-        workspace: Mapping[str, Any],
-        out: Any,
-        ctx: Context,
-    ) -> None:
+    def compute(self, problem: ConvProblem, operands: tuple[Any, ...], state: Any, ctx: Context) -> Any:
         import torch
 
         x, bias = operands
         padding = tuple(lo for lo, _ in problem.padding)
-        with torch.inference_mode():
+        with torch.inference_mode(), threads(ctx.threads):
             y = torch._nnpack_spatial_convolution(
                 as_tensor(channels_first(x, problem)).contiguous(),
                 state,
@@ -63,7 +54,7 @@ class Nnpack(Torch):
                 padding,
                 problem.stride,
             )
-            deliver(activate(problem, y), channels_first(out, problem))
+            return activate(problem, y)
 
 
 @functools.cache
