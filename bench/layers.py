@@ -8,28 +8,24 @@ arrays, whatever convlab reads. Each layer's figures go to bench/results/ as soo
 again (--only) replace what the file has of them. Prints a table of at most 80 columns for each number of threads.
 """
 
-import json
 import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
+from keep import RESULTS, Entry, merge
 
 from convlab import ConvProblem
 from convlab.harness import as_json, compare
 from convlab.units import in_bytes, plural, short
 
-RESULTS = Path(__file__).parent / "results"
 # SciPy, which takes hundreds of times as long as the others, only if it is asked for.
 PEERS = ("torch", "torch-channels-last", "nnpack", "onnxruntime", "openvino", "opencv")
 LAYOUTS = {"torch-channels-last": "channels_last"}
 GRADIENTS = ("backward_data", "backward_weights")
 SHORT = {"torch-channels-last": "torch-cl"}
-
-Entry = dict[str, Any]  # a report as JSON
 
 
 def problems(path: Path, **options: str) -> list[ConvProblem]:
@@ -38,16 +34,8 @@ def problems(path: Path, **options: str) -> list[ConvProblem]:
     return [ConvProblem.from_descriptor(line, **options) for line in lines if line]
 
 
-def merge(path: Path, fresh: list[Entry]) -> list[Entry]:
-    """Write a file of reports: those that it has, but what is fresh in place of the same layer and threads."""
-    kept = {key(entry): entry for entry in (json.loads(path.read_text()) if path.exists() else [])}
-    kept |= {key(entry): entry for entry in fresh}
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(list(kept.values()), indent=1) + "\n")
-    return list(kept.values())
-
-
 def key(entry: Entry) -> tuple[str, int]:
+    """What tells the reports of a file apart."""
     return entry["problem"]["descriptor"], entry["threads"]
 
 
@@ -170,7 +158,7 @@ def main(
         words = [path.stem, layout, one]
         words += [dtype] * (dtype != "float32") + [f"batch{batch}"] * (batch != 1) + ["unprepared"] * unprepared
         target = RESULTS / f"{'-'.join(words)}.json"
-        entries = merge(target, []) if show else []
+        entries = merge(target, [], key) if show else []
         for problem in [] if show else problems(path, layout=layout, direction=one, dtype=dtype)[part(only)]:
             reports = compare(
                 problem.replace(batch=batch), names=algorithm, peers=against, threads=threads, min_time=min_time,
@@ -178,7 +166,7 @@ def main(
             )  # fmt: skip
             rerun = {"rerun": "python " + shlex.join(sys.argv)}
             fresh = [as_json(report) | rerun for report in reports]
-            merge(target, fresh)
+            merge(target, fresh, key)
             entries += fresh
         click.echo(f"{path.stem}: {', '.join(words[1:])}")
         for count in threads:

@@ -1,12 +1,14 @@
-"""bench/layers.py: its problem sets, its tables, what it keeps."""
+"""The benchmarks: their problem sets, their tables, what they keep."""
 
 import json
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
+sys.path.insert(0, str(BENCH))  # as `python bench/layers.py` has it
 LAYERS = runpy.run_path(str(BENCH / "layers.py"))
 
 
@@ -74,8 +76,8 @@ def test_table_has_ratios_scaling_and_80_columns():
 def test_a_layer_measured_again_replaces_itself_only(tmp_path):
     path = tmp_path / "results" / "some.json"
     one, two = entry("ic1iw9oc1ow9", 1, []), entry("ic1iw9oc1ow9", 2, [])
-    LAYERS["merge"](path, [one, two])
-    LAYERS["merge"](path, [two | {"peak_flops": 7}])
+    LAYERS["merge"](path, [one, two], LAYERS["key"])
+    LAYERS["merge"](path, [two | {"peak_flops": 7}], LAYERS["key"])
     assert [found["peak_flops"] for found in json.loads(path.read_text())] == [1e11, 7]
 
 
