@@ -173,6 +173,23 @@ def test_opencv_threads_are_set_and_restored(monkeypatch):
     assert cv2.getNumThreads() == before
 
 
+@pytest.mark.parametrize("name", ["torch", "torch-channels-last", "nnpack"])
+@pytest.mark.parametrize("label", ["plain 2-D", "channels_last, gelu", "weight gradient"])
+def test_what_the_harness_times_is_what_run_copies(name, label):
+    problem = PROBLEMS[label]
+    if peer(name).why_not(problem) is not None:
+        return
+    a, b, _ = operands(problem)
+    out, ctx = np.empty(problem.result_shape, "f4"), Context(threads=2)
+    solve(name, problem, a, b, None, out, threads=2)
+    if problem.direction == "backward_weights":
+        computed = peer(name).compute(problem, (a, b), None, ctx).numpy()
+    else:
+        computed = peer(name).compute(problem, (a, None), peer(name).prepare(problem, b, ctx), ctx).numpy()
+        computed = np.moveaxis(computed, 1, -1) if problem.layout == "channels_last" else computed
+    np.testing.assert_array_equal(computed, out)
+
+
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("activation", [None, "relu", "relu6", "silu", "gelu", "sigmoid", "tanh"])
 def test_activations_of_compiled_models(name, activation):
