@@ -2,13 +2,15 @@
 
     python bench/layers.py bench/problems/vgg.txt [--algorithm direct …] [--direction gradients] [--batch 16] …
 
-Every layer is one interleaved run of convlab's harness, on one thread and on two, each result checked against the
-oracle before it is timed. Every library gets the layout that it likes best: torch-channels-last reads channels_last
-arrays, whatever convlab reads. Each layer's figures go to bench/results/ as soon as they are there; layers measured
-again (--only) replace what the file has of them. Prints a table of at most 80 columns for each number of threads.
+Every layer is one interleaved run of convlab's harness, each result checked against the oracle before it is timed. Each
+number of threads has a process of its own, as NNPACK's pool cannot change its size. Every library gets the layout that
+it likes best: torch-channels-last reads channels_last arrays, whatever convlab reads. Each layer's figures go to
+bench/results/ as soon as they are there; layers measured again (--only) replace what the file has of them. Prints a
+table of at most 80 columns for each number of threads.
 """
 
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -150,28 +152,37 @@ def part(text: str | None) -> slice:
 @click.option("--unprepared", is_flag=True, help="convlab prepares the weights in each call; its peers keep theirs.")
 @click.option("--only", help="Layers START:STOP of the file, counted from 0.")
 @click.option("--show", is_flag=True, help="Measure nothing: print the tables of what the file of results has.")
+@click.option("--child", type=int, hidden=True, help="Measure this number of threads in this process, print nothing.")
 def main(
     path: Path, algorithm: tuple[str, ...], against: tuple[str, ...], layout: str, direction: str, dtype: str,
     batch: int, threads: tuple[int, ...], min_time: float, unprepared: bool, only: str | None, show: bool,
+    child: int | None,
 ) -> None:  # fmt: skip
+    rerun = f"python {shlex.join(sys.argv)}"
+    if child is None and not show:
+        for count in threads:
+            subprocess.run([sys.executable, *sys.argv, "--child", str(count)], check=True)
     for one in GRADIENTS if direction == "gradients" else (direction,):
         words = [path.stem, layout, one]
         words += [dtype] * (dtype != "float32") + [f"batch{batch}"] * (batch != 1) + ["unprepared"] * unprepared
         target = RESULTS / f"{'-'.join(words)}.json"
-        entries = merge(target, [], key) if show else []
-        for problem in [] if show else problems(path, layout=layout, direction=one, dtype=dtype)[part(only)]:
-            reports = compare(
-                problem.replace(batch=batch), names=algorithm, peers=against, threads=threads, min_time=min_time,
-                layouts=LAYOUTS, prepared=not unprepared,
-            )  # fmt: skip
-            rerun = {"rerun": "python " + shlex.join(sys.argv)}
-            fresh = [as_json(report) | rerun for report in reports]
-            merge(target, fresh, key)
-            entries += fresh
+        found = problems(path, layout=layout, direction=one, dtype=dtype)[part(only)]
+        layers = [problem.replace(batch=batch) for problem in found]
+        if child is not None:
+            for layer in layers:
+                (report,) = compare(
+                    layer, names=algorithm, peers=against, threads=[child], min_time=min_time, layouts=LAYOUTS,
+                    prepared=not unprepared,
+                )  # fmt: skip
+                merge(target, [as_json(report) | {"rerun": rerun.partition(" --child")[0]}], key)
+            continue
+        wanted = {layer.descriptor for layer in layers}
+        entries = [entry for entry in merge(target, [], key) if entry["problem"]["descriptor"] in wanted]
         click.echo(f"{path.stem}: {', '.join(words[1:])}")
         for count in threads:
             click.echo(table(entries, count) + "\n")
-    click.echo(f"python {shlex.join(sys.argv)}")
+    if child is None:
+        click.echo(rerun)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import reference, registry, select
-from ..algorithm import Context
+from ..algorithm import Algorithm, Context
 from ..errors import BackendError
 from ..plan import Plan
 from ..problem import ConvProblem
@@ -57,6 +57,8 @@ class Case:
             self._call(plan)
             first_call = time.perf_counter() - start
             accuracy = measure(self.problem, self.operands, self.out, self.expected, candidate.error_model)
+            call = self._timed(plan, algorithm, threads) if prepared else partial(self._unprepared, candidate, threads)
+            call()
         except BackendError as error:
             return Row(name, "refused", reason=str(error)), None
         except Exception as error:  # an algorithm may fail in any way; it must not take the others' numbers with it
@@ -71,21 +73,26 @@ class Case:
                 f"and an error reaches {accuracy.bound_fraction:.3g} times its {accuracy.kind} bound"
             )
             return replace(row, status="failed", reason=reason), None
-        if not prepared:
-            return row, lambda: self._call(self._plan(candidate, threads))
+        return row, call
+
+    def _timed(self, plan: Plan, algorithm: Algorithm, threads: int) -> Callable[[], object]:
+        """A call on prepared weights; without the copy into `out` where it would be one."""
         compute = getattr(algorithm, "compute", None)
         if compute is None:
-            return row, partial(self._call, plan)
+            return partial(self._call, plan)
         ctx = Context(threads=threads)
         if self.problem.direction == "backward_weights":
-            return row, partial(compute, self.problem, self.operands, None, ctx)
+            return partial(compute, self.problem, self.operands, None, ctx)
         x, weight, bias = self.operands
-        return row, partial(compute, self.problem, (x, bias), algorithm.prepare(self.problem, weight, ctx), ctx)
+        return partial(compute, self.problem, (x, bias), algorithm.prepare(self.problem, weight, ctx), ctx)
 
     def _plan(self, candidate: select.Candidate, threads: int) -> Plan:
         if self.problem.direction == "backward_weights":
             return Plan(self.problem, candidate, threads=threads)
         return Plan(self.problem, candidate, self.operands[1], self.operands[2], threads=threads)
+
+    def _unprepared(self, candidate: select.Candidate, threads: int) -> object:
+        return self._call(self._plan(candidate, threads))
 
     def _call(self, plan: Plan) -> object:
         backward_weights = self.problem.direction == "backward_weights"

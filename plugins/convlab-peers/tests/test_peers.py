@@ -1,5 +1,6 @@
 """Every peer against the oracle, on problems that between them use every feature; and the plugin's manners."""
 
+import importlib
 import subprocess
 import sys
 
@@ -173,6 +174,19 @@ def test_opencv_threads_are_set_and_restored(monkeypatch):
     assert cv2.getNumThreads() == before
 
 
+def nnpack_threads():
+    """How many the process's first call, in whatever test, gave NNPACK for good."""
+    peer("nnpack").prepare(PROBLEMS["plain 2-D"], np.zeros((4, 3, 3, 3), "f4"), Context())
+    return importlib.import_module("convlab_peers.nnpack").pool_threads()
+
+
+def test_nnpack_is_not_timed_on_other_threads_than_its_pool_has():
+    problem, ctx = PROBLEMS["plain 2-D"], Context(threads=nnpack_threads() + 1)
+    a, b, _ = operands(problem)
+    with pytest.raises(convlab.BackendError, match="in another process"):
+        peer("nnpack").compute(problem, (a, None), peer("nnpack").prepare(problem, b, ctx), ctx)
+
+
 @pytest.mark.parametrize("name", ["torch", "torch-channels-last", "nnpack"])
 @pytest.mark.parametrize("label", ["plain 2-D", "channels_last, gelu", "weight gradient"])
 def test_what_the_harness_times_is_what_run_copies(name, label):
@@ -180,8 +194,9 @@ def test_what_the_harness_times_is_what_run_copies(name, label):
     if peer(name).why_not(problem) is not None:
         return
     a, b, _ = operands(problem)
-    out, ctx = np.empty(problem.result_shape, "f4"), Context(threads=2)
-    solve(name, problem, a, b, None, out, threads=2)
+    count = 2 if name != "nnpack" else nnpack_threads()
+    out, ctx = np.empty(problem.result_shape, "f4"), Context(threads=count)
+    solve(name, problem, a, b, None, out, count)
     if problem.direction == "backward_weights":
         computed = peer(name).compute(problem, (a, b), None, ctx).numpy()
     else:
