@@ -11,9 +11,11 @@ from fakes import Stub, registering
 from rich.console import Console
 
 from convlab import ConvProblem, ProblemError, UnsupportedError, bounds, reference
-from convlab.harness import as_json, benchmark, interleave, render
+from convlab.harness import as_json, benchmark, compare, interleave, render
 from convlab.harness.accuracy import measure
+from convlab.harness.case import Case
 from convlab.harness.data import operands
+from convlab.harness.load import Others
 from convlab.harness.peak import Peak, unit
 from convlab.harness.rerun import bench_command, folded
 from convlab.harness.timing import LEAD_IN, ROUNDS, summary
@@ -63,8 +65,9 @@ def test_candidates_take_turns():
     clock = Clock()
     result = interleave({"a": clock.candidate("a", 0.01), "b": clock.candidate("b", 0.02)}, 1.0, clock=clock)
     turns = [name for i, name in enumerate(clock.calls) if i == 0 or clock.calls[i - 1] != name]
-    assert turns == ["a", "b"] * (len(turns) // 2)
-    assert len(turns) // 2 in (ROUNDS, ROUNDS + 1)  # one more where the sum of the samples rounds below min_time
+    # Every second round goes backwards, so that one's turn follows the other's and its own alike: a b, b a, a b …
+    assert turns == (["a", "b"] * ROUNDS)[: len(turns)]
+    assert len(turns) - 1 in (ROUNDS, ROUNDS + 1)  # one more where the sum of the samples rounds below min_time
     assert result["a"].median == pytest.approx(0.01)
     assert result["b"].spread == pytest.approx(0, abs=1e-12)
 
@@ -83,6 +86,35 @@ def test_time_is_bounded_for_a_slow_candidate():
     assert len(clock.calls) == 4
 
 
+def test_short_times_have_fewer_turns_as_long_as_their_lead_in():
+    clock = Clock()
+    calls = {name: clock.candidate(name, 0.01) for name in "ab"}
+    interleave(calls, 2.5 * LEAD_IN, clock=clock)
+    first_turn = clock.calls[: clock.calls.index("b")]
+    assert len(first_turn) * 0.01 == pytest.approx(2 * LEAD_IN, abs=0.021)
+
+
+def test_others_are_counted():
+    with Others() as others:
+        sum(range(10**6))
+    assert others.processors is None or others.processors >= 0
+
+
+def test_idle_ticks_are_nobodys_and_other_systems_tell_nothing(monkeypatch, tmp_path):
+    stat = tmp_path / "stat"
+    monkeypatch.setattr("convlab.harness.load._STAT", stat)
+    for busy, expected in ((0, 0), (10**6, 100)):
+        stat.write_text("cpu 0 0 0 0 0 0 0 0 0 0\n")
+        with Others() as others:
+            stat.write_text(f"cpu {busy} 0 0 5000 7 0 0 0 0 0\n")
+        assert others.processors >= expected
+        assert (others.processors == 0) == (busy == 0)
+    stat.unlink()
+    with Others() as unknown:
+        pass
+    assert unknown.processors is None
+
+
 def test_progress_is_told_before_each_turn():
     clock, seen = Clock(), []
     interleave({"a": clock.candidate("a", 0.25)}, 1.0, clock=clock, on_turn=lambda name, part: seen.append(part))
@@ -94,12 +126,12 @@ def test_quartiles():
     assert (timing.low, timing.median, timing.high, timing.spread, timing.calls) == (2, 3, 4, 1, 5)
 
 
-def test_peak_is_the_median_and_has_a_real_dtype():
+def test_peak_is_the_best_and_has_a_real_dtype():
     rates = iter((1.0, 5.0, 3.0))
     peak = Peak(lambda threads, dtype: next(rates), 2, np.dtype(np.float32))
     for _ in range(3):
         peak()
-    assert peak.flops == 3
+    assert peak.flops == 5
     assert unit(np.dtype(np.complex128)) == np.float64
     assert unit(np.dtype(np.float16)) == np.float32
     assert unit(np.dtype(np.int8)) is None
@@ -215,6 +247,69 @@ def test_an_element_that_is_not_written_is_a_failure(stubs):
             out[0, 0, 0, 0] = before
 
     assert bench(stubs(Forgetful())).failed
+
+
+def test_thread_counts_share_one_run(stubs):
+    seen = []
+
+    class Counting(Stub):
+        def run(self, problem, operands, state, workspace, out, ctx):
+            seen.append(ctx.threads)
+            super().run(problem, operands, state, workspace, out, ctx)
+
+    reports = compare(SMALL, names=stubs(Counting()), threads=(1, 2), min_time=0.001, measure_peak=lambda n, dtype: n)
+    assert [(report.threads, report.peak, len(report.timed)) for report in reports] == [(1, 1, 1), (2, 2, 1)]
+    turns = [n for i, n in enumerate(seen) if i == 0 or seen[i - 1] != n]
+    assert turns[:4] == [1, 2, 1, 2]  # the first calls, then a round
+
+
+def test_a_peer_may_get_another_layout(stubs, only_peer):
+    class Last(Stub):
+        def why_not(self, problem):
+            return None if problem.layout == "channels_last" else "channels_last only"
+
+    name = only_peer(Last("last"))
+    (report,) = compare(SMALL, names=stubs(Stub()), peers=[name], min_time=0.001, layouts={name: "channels_last"})
+    assert {row.algorithm for row in report.timed} == {"stub", "last"}
+    assert report.problem.layout == "channels_first"
+
+
+def test_weights_prepared_in_each_call_but_not_a_peers(stubs, only_peer):
+    class Counting(Stub):
+        prepared_so_far = runs = 0
+
+        def prepare(self, problem, weight, ctx):
+            self.prepared_so_far += 1
+            return super().prepare(problem, weight, ctx)
+
+        def run(self, *arguments):
+            self.runs += 1
+            super().run(*arguments)
+
+    own, peer = Counting("own"), Counting("peer")
+    (report,) = compare(SMALL, names=stubs(own), peers=[only_peer(peer)], min_time=0.001, prepared=False)
+    assert len(report.timed) == 2
+    assert not report.prepared
+    assert own.prepared_so_far == own.runs > 1
+    assert peer.prepared_so_far == 1
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_weights"])
+def test_what_allocates_its_result_is_timed_without_the_copy(stubs, direction):
+    class Allocating(Stub):
+        def compute(self, problem, operands, state, ctx):
+            self.seen = problem, operands, ctx.threads
+            return state
+
+    problem = SMALL.replace(direction=direction)
+    algorithm = Allocating()
+    (name,) = stubs(algorithm)
+    row, call = Case.of(problem).first(name, "cpu", 2)
+    assert row.accuracy.ok
+    assert (call() is None) == (direction == "backward_weights")
+    assert algorithm.seen[0] == problem
+    assert len(algorithm.seen[1]) == 2
+    assert algorithm.seen[2] == 2
 
 
 def test_unknown_name_is_refused_before_anything_runs(stubs):

@@ -7,9 +7,9 @@
 `interleave` times any callables against each other in the same way.
 """
 
-from .bench import benchmark
+from .bench import benchmark, compare
 from .report import as_json, render
 from .results import Report, Row
 from .timing import Timing, interleave
 
-__all__ = ["Report", "Row", "Timing", "as_json", "benchmark", "interleave", "render"]
+__all__ = ["Report", "Row", "Timing", "as_json", "benchmark", "compare", "interleave", "render"]

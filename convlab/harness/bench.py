@@ -1,22 +1,17 @@
 """Every algorithm on one problem: checked against the oracle first, then timed against each other."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from .. import reference, registry, select
-from ..algorithm import Context
+from .. import registry, select
 from ..errors import BackendError, UnsupportedError
 from ..functional import resolve_backend
-from ..plan import Plan, resolve_threads
+from ..plan import resolve_threads
 from ..problem import ConvProblem
 from . import peak as peak_module
-from .accuracy import measure
-from .data import operands as make_operands
+from .case import Case
+from .load import Others
 from .machine import this_machine
 from .peak import Measure, Peak
 from .rerun import bench_command
@@ -54,61 +49,88 @@ def benchmark(
     Raises BackendError for a backend without algorithms, UnsupportedError for an unknown name. What cannot run,
     raises, or is wrong is a row of the report.
     """
-    backend, workers = resolve_backend(backend, None), resolve_threads(threads)
-    report_progress = progress or (lambda what, fraction: None)
-    auto = _auto(problem, backend, workers)
-    algorithms = [name for name, _ in registry.algorithms(backend)] if names is None else list(names)
-    chosen = _resolve(algorithms, peers, auto, problem, backend)
+    (report,) = compare(
+        problem, weights, data, names, peers, [resolve_threads(threads)], min_time, progress,
+        backend=backend, measure_peak=measure_peak, source=source,
+    )  # fmt: skip
+    return report
 
-    report_progress("oracle", 0.0)
-    operands = make_operands(problem, weights, data)
-    case = _Case(problem, operands, reference.solve(problem, *operands), np.empty(problem.result_shape, problem.dtype))
+
+def compare(
+    problem: ConvProblem,
+    weights: Any = None,
+    data: Any = None,
+    names: Sequence[str] | None = None,
+    peers: Sequence[str] = (),
+    threads: Sequence[int] = (1,),
+    min_time: float = 1.0,
+    progress: Progress | None = None,
+    *,
+    backend: str = "cpu",
+    measure_peak: Measure | None = None,
+    source: Sequence[str] | None = None,
+    layouts: Mapping[str, str] | None = None,
+    prepared: bool = True,
+) -> list[Report]:
+    """As `benchmark`, at several numbers of threads in one interleaved run: a report each.
+
+    layouts: peers that get the problem in another layout than its own, with operands of their own in it.
+    prepared: False has the algorithms (not the peers) prepare the weights in each call.
+    """
+    backend, layouts, progress = resolve_backend(backend, None), layouts or {}, progress or (lambda what, part: None)
+    autos = {count: _auto(problem, backend, count) for count in threads}
+    algorithms = [name for name, _ in registry.algorithms(backend)] if names is None else list(names)
+    chosen = [(n, count) for count in threads for n in _resolve(algorithms, peers, autos[count], problem, backend)]
+
+    progress("oracle", 0.0)
+    cases = {problem.layout: Case.of(problem, weights, data)}
+    for layout in layouts.values():
+        if layout not in cases:
+            cases[layout] = Case.of(problem.replace(layout=layout))
     unit = peak_module.unit(problem.dtype)
-    peak = None if unit is None else Peak(measure_peak or peak_module.fma_peak, workers, unit)
-    if peak is not None:
+    peaks = {} if unit is None else {n: Peak(measure_peak or peak_module.fma_peak, n, unit) for n in threads}
+    for peak in peaks.values():
         peak()  # compiles; and Numba's own start is then in no algorithm's first call
 
     rows, calls = {}, {}
-    for i, name in enumerate(chosen):
-        report_progress(f"checking {name}", _CHECKING * i / len(chosen))
-        rows[name], call = _first(case, name, backend, workers)
+    for i, (name, count) in enumerate(chosen):
+        progress(f"checking {name}", _CHECKING * i / len(chosen))
+        peer = registry.is_peer(name, backend)
+        case = cases[layouts.get(name, problem.layout)]
+        rows[name, count], call = case.first(name, backend, count, prepared=prepared or peer)
         if call is not None:
-            calls[name] = call
-    if calls and peak is not None:
-        calls[_PEAK] = peak
+            calls[name, count] = call
+    if calls:
+        calls |= {(_PEAK, count): peak for count, peak in peaks.items()}
 
-    def on_turn(name: str, fraction: float) -> None:
-        report_progress(f"timing {name}", _CHECKING + (1 - _CHECKING) * fraction)
+    def on_turn(candidate: tuple[str, int], fraction: float) -> None:
+        progress(f"timing {candidate[0]}", _CHECKING + (1 - _CHECKING) * fraction)
 
-    timings = interleave(calls, min_time, on_turn=on_turn)
-    found = [replace(row, peer=registry.is_peer(name, backend), timing=timings.get(name)) for name, row in rows.items()]
-    return Report(
-        problem=problem,
-        flops=problem.flops,
-        rows=tuple(sorted(found, key=_order)),
-        backend=backend,
-        threads=workers,
-        min_time=min_time,
-        peak=None if peak is None else peak.flops,
-        auto=auto,
-        machine=this_machine(),
-        rerun=bench_command(
-            problem, source, backend=backend, algorithms=names, peers=peers, threads=workers, min_time=min_time
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class _Case:
-    """A problem with its operands, the oracle's result, and the array that every candidate writes into.
-
-    One `out` serves all of them: fresh memory costs page faults, which would be timed too.
-    """
-
-    problem: ConvProblem
-    operands: tuple[Any, ...]
-    expected: np.ndarray
-    out: np.ndarray
+    with Others() as others:
+        timings = interleave(calls, min_time, on_turn=on_turn)
+    found: dict[int, list[Row]] = {count: [] for count in threads}
+    for (name, count), row in rows.items():
+        timing = timings.get((name, count))
+        found[count].append(replace(row, peer=registry.is_peer(name, backend), timing=timing))
+    return [
+        Report(
+            problem=problem,
+            flops=problem.flops,
+            rows=tuple(sorted(found[count], key=_order)),
+            backend=backend,
+            threads=count,
+            min_time=min_time,
+            prepared=prepared,
+            peak=peaks[count].flops if peaks else None,
+            others=others.processors,
+            auto=autos[count],
+            machine=this_machine(),
+            rerun=bench_command(
+                problem, source, backend=backend, algorithms=names, peers=peers, threads=count, min_time=min_time
+            ),
+        )
+        for count in threads
+    ]
 
 
 def _auto(problem: ConvProblem, backend: str, threads: int) -> str | None:
@@ -131,42 +153,6 @@ def _resolve(
         except BackendError:  # it exists but does not load: a row of the report says so
             continue
     return chosen
-
-
-def _first(case: _Case, name: str, backend: str, threads: int) -> tuple[Row, Callable[[], object] | None]:
-    """The row of a first, checked call; and what to time, where the result is right."""
-    problem, operands = case.problem, case.operands
-    try:
-        algorithm = registry.get_algorithm(name, backend)
-        candidate = select.consider(algorithm, problem, Context(threads=threads), accuracy="reduced")
-        if candidate.reason is not None:
-            return Row(name, "failed" if candidate.error else "refused", reason=candidate.reason), None
-        case.out.view(np.uint8).fill(0xFF)  # NaN, or -1: an element that is not written shows
-        start = time.perf_counter()
-        if problem.direction == "backward_weights":
-            plan = Plan(problem, candidate, threads=threads)
-            call = partial(plan, operands, out=case.out)
-        else:
-            plan = Plan(problem, candidate, operands[1], operands[2], threads=threads)
-            call = partial(plan, operands[0], out=case.out)
-        call()
-        first_call = time.perf_counter() - start
-        accuracy = measure(problem, operands, case.out, case.expected, candidate.error_model)
-    except BackendError as error:
-        return Row(name, "refused", reason=str(error)), None
-    except Exception as error:  # an algorithm may fail in any way; it must not take the others' numbers with it
-        return Row(name, "failed", reason=f"raised {type(error).__name__}: {error}"), None
-    row = Row(
-        name, "ok", first_call=first_call, accuracy=accuracy,
-        workspace_bytes=plan.workspace_bytes, prepared_bytes=plan.prepared_bytes,
-    )  # fmt: skip
-    if accuracy.ok:
-        return row, call
-    reason = (
-        f"wrong result: the largest |error| is {accuracy.max_error:.3g}, "
-        f"and an error reaches {accuracy.bound_fraction:.3g} times its {accuracy.kind} bound"
-    )
-    return replace(row, status="failed", reason=reason), None
 
 
 def _order(row: Row) -> tuple[int, float, str]:

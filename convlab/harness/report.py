@@ -16,6 +16,9 @@ from .rerun import folded
 from .results import Report, Row
 
 WIDTH = 80
+# Processors that others keep busy above which a report warns: on a quiet machine 0.01 are (measured), and a tenth of
+# one delays a call on all of them by up to a tenth.
+_DISTURBING = 0.1
 
 
 def render(report: Report, console: Console | None = None) -> None:
@@ -100,6 +103,8 @@ def _notes(report: Report, plus_minus: str) -> list[str]:
         notes.append(f'"auto" takes {report.auto}.')
     if report.peak is not None:
         notes.append(f"FMA peak: {short(report.peak / 1e9)} GFLOP/s on {plural(report.threads, 'thread')}, same run.")
+    if report.others is not None and report.others > _DISTURBING:
+        notes.append(f"Other processes kept {report.others:.1f} processors busy: do not trust these times.")
     return [*notes, str(report.machine)]
 
 
@@ -121,7 +126,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "backend": report.backend,
         "threads": report.threads,
         "min_time": report.min_time,
+        "prepared": report.prepared,
         "peak_flops": report.peak,
+        "others": report.others,
         "auto": report.auto,
         "rows": [_finite(_row(report, row)) for row in report.rows],
         "machine": asdict(report.machine),

@@ -35,7 +35,9 @@ class Report:
     """Every row of one problem, the fastest first, then failures, then refusals; and how it was measured.
 
     flops: operations of the direct algorithm. peak: FMA operations a second at this number of threads, measured
-    in the same run; None for integers. auto: the algorithm that "auto" takes. rerun: the command line.
+    in the same run; None for integers. prepared: whether algorithms got the weights ahead of the timed calls.
+    others: processors that other processes kept busy meanwhile, None where unknown. auto: the algorithm that "auto"
+    takes. rerun: the command line.
     """
 
     problem: ConvProblem
@@ -45,6 +47,8 @@ class Report:
     threads: int
     min_time: float
     peak: float | None
+    prepared: bool
+    others: float | None
     auto: str | None
     machine: Machine
     rerun: str

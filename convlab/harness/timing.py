@@ -7,18 +7,22 @@ with untimed calls of the same candidate.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 # After 100 ms of untimed calls, pools that had slept reach again the rate that they have alone in a process
 # (measured with torch's: 8 GFLOP/s directly after a pause of 10 ms, 83-89 after this).
 LEAD_IN = 0.1
-# Turns into which a candidate's time is divided, so that a disturbance of the machine meets all of them.
-ROUNDS = 5
+# Turns into which a candidate's time is divided, so that a disturbance of the machine meets all of them. Fewer where
+# a turn would be shorter than its lead-in; never one alone.
+ROUNDS, MIN_ROUNDS = 5, 2
 # What a median and its quartiles need at the least.
 MIN_CALLS = 3
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -37,24 +41,26 @@ class Timing:
 
 
 def interleave(
-    candidates: Mapping[str, Callable[[], object]],
+    candidates: Mapping[Name, Callable[[], object]],
     min_time: float = 1.0,
     *,
     clock: Callable[[], float] = time.perf_counter,
-    on_turn: Callable[[str, float], None] = lambda name, fraction: None,
-) -> dict[str, Timing]:
+    on_turn: Callable[[Name, float], None] = lambda name, fraction: None,
+) -> dict[Name, Timing]:
     """Time zero-argument callables against each other, at least `min_time` seconds and MIN_CALLS calls each.
 
     Each round gives every candidate a turn: untimed calls for LEAD_IN seconds, then timed ones for a
-    ROUNDS-th of min_time. Where that is shorter than LEAD_IN the untimed calls are as short: such times are
-    good for a smoke test only. A candidate one call of which fills min_time needs no lead-in: it is its own.
+    ROUNDS-th of min_time, or for LEAD_IN if that is longer. Where min_time has no MIN_ROUNDS such turns, they and
+    the untimed calls are shorter: such times are good for a smoke test only. Every second round goes backwards,
+    so that nobody has the same candidate before it each time. A candidate one call of which fills min_time needs
+    no lead-in: it is its own.
     on_turn(name, fraction of all the time done) is called before each turn, untimed.
     """
-    turn = min_time / ROUNDS
-    samples: dict[str, list[float]] = {name: [] for name in candidates}
-    pending = list(candidates)
+    turn = min(max(min_time / ROUNDS, LEAD_IN), min_time / MIN_ROUNDS)
+    samples: dict[Name, list[float]] = {name: [] for name in candidates}
+    pending, forwards = list(candidates), True
     while pending:
-        for name in tuple(pending):
+        for name in tuple(pending if forwards else reversed(pending)):
             own, call = samples[name], candidates[name]
             on_turn(name, 1 - sum(_left(samples[n], min_time) for n in pending) / len(candidates))
             if not own or own[-1] < min_time:
@@ -62,6 +68,7 @@ def interleave(
             own += _call_for(call, turn, clock)
             if sum(own) >= min_time and len(own) >= MIN_CALLS:
                 pending.remove(name)
+        forwards = not forwards
     return {name: summary(own) for name, own in samples.items()}
 
 

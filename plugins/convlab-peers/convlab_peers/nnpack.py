@@ -1,17 +1,17 @@
 """NNPACK, the CPU library of Winograd and FFT convolutions that PyTorch ships, through PyTorch's private operator.
 
 It picks its algorithm itself (nnp_convolution_algorithm_auto: Winograd F(6x6, 3x3) for 3x3 kernels, FFTs of
-8x8 or 16x16 tiles for others). In PyTorch's build it runs on one thread, whatever `threads` says (measured with
-2.13). The copy into `out` is as in pytorch.py.
+8x8 or 16x16 tiles for others). PyTorch gives it a pool of as many threads as PyTorch has at the first call, and keeps
+that pool to the end of the process (2.13: twice the processor time after a first call on two threads, whatever
+`torch.set_num_threads` says later). Other numbers of threads give right results, and are refused to be timed.
 """
 
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 from convlab import BackendError, Context, ConvProblem
 
-from .pytorch import Torch, activate, as_tensor, channels_first, deliver, symmetric
+from .pytorch import Torch, activate, as_tensor, channels_first, symmetric, threads
 
 
 class Nnpack(Torch):
@@ -40,22 +40,24 @@ class Nnpack(Torch):
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         initialise()
+        with threads(ctx.threads):
+            pool_threads()
         return super().prepare(problem, weight, ctx)
 
-    def run(
-        self,
-        problem: ConvProblem,
-        operands: tuple[Any, ...],
-        state: Any,
-        workspace: Mapping[str, Any],
-        out: Any,
-        ctx: Context,
-    ) -> None:
+    def compute(self, problem: ConvProblem, operands: tuple[Any, ...], state: Any, ctx: Context) -> Any:
+        if pool_threads() != ctx.threads:
+            raise BackendError(
+                f"NNPACK's pool has {pool_threads()} threads in this process, as many as its first call had; "
+                f"{ctx.threads} can be timed in another process"
+            )
+        return self.convolve(problem, operands, state, ctx)
+
+    def convolve(self, problem: ConvProblem, operands: tuple[Any, ...], state: Any, ctx: Context) -> Any:
         import torch
 
         x, bias = operands
         padding = tuple(lo for lo, _ in problem.padding)
-        with torch.inference_mode():
+        with torch.inference_mode(), threads(ctx.threads):
             y = torch._nnpack_spatial_convolution(
                 as_tensor(channels_first(x, problem)).contiguous(),
                 state,
@@ -63,7 +65,7 @@ class Nnpack(Torch):
                 padding,
                 problem.stride,
             )
-            deliver(activate(problem, y), channels_first(out, problem))
+            return activate(problem, y)
 
 
 @functools.cache
@@ -73,3 +75,13 @@ def initialise() -> None:
 
     if not torch._nnpack_available():
         raise BackendError("NNPACK does not run here: PyTorch was built without it, or the processor lacks AVX2")
+
+
+@functools.cache
+def pool_threads() -> int:
+    """The threads of NNPACK's pool, which a first call makes here if there has been none."""
+    import torch
+
+    with torch.inference_mode():
+        torch._nnpack_spatial_convolution(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 3, 3), None, (1, 1), (1, 1))
+    return torch.get_num_threads()

@@ -1,5 +1,6 @@
 """Every peer against the oracle, on problems that between them use every feature; and the plugin's manners."""
 
+import importlib
 import subprocess
 import sys
 
@@ -44,7 +45,9 @@ PROBLEMS = {
     ),
 }
 # How many of the problems each peer can run, so that a refusal too many is noticed.
-EXPECTED = {"nnpack": 3, "opencv": 3, "scipy": 9, "torch": 20, "torch-channels-last": 17}
+EXPECTED = {
+    "nnpack": 3, "onnxruntime": 7, "opencv": 3, "openvino": 9, "scipy": 9, "torch": 20, "torch-channels-last": 17,
+}  # fmt: skip
 
 
 def peer(name):
@@ -130,7 +133,7 @@ def test_strides_and_read_only_inputs(name):
 
 def test_weights_may_change_after_prepare():
     problem = PROBLEMS["one plane, even kernel"]
-    for name in ("torch", "torch-channels-last", "scipy", "opencv"):
+    for name in EXPECTED.keys() - {"nnpack"}:
         x, w, _ = operands(problem)
         want, got = np.empty(problem.y_shape, "f4"), np.empty(problem.y_shape, "f4")
         solve(name, problem, x, w, None, want)
@@ -171,13 +174,86 @@ def test_opencv_threads_are_set_and_restored(monkeypatch):
     assert cv2.getNumThreads() == before
 
 
+def nnpack_threads():
+    """How many the process's first call, in whatever test, gave NNPACK for good."""
+    peer("nnpack").prepare(PROBLEMS["plain 2-D"], np.zeros((4, 3, 3, 3), "f4"), Context())
+    return importlib.import_module("convlab_peers.nnpack").pool_threads()
+
+
+def test_nnpack_is_not_timed_on_other_threads_than_its_pool_has():
+    problem, ctx = PROBLEMS["plain 2-D"], Context(threads=nnpack_threads() + 1)
+    a, b, _ = operands(problem)
+    with pytest.raises(convlab.BackendError, match="in another process"):
+        peer("nnpack").compute(problem, (a, None), peer("nnpack").prepare(problem, b, ctx), ctx)
+
+
+@pytest.mark.parametrize("name", ["torch", "torch-channels-last", "nnpack"])
+@pytest.mark.parametrize("label", ["plain 2-D", "channels_last, gelu", "weight gradient"])
+def test_what_the_harness_times_is_what_run_copies(name, label):
+    problem = PROBLEMS[label]
+    if peer(name).why_not(problem) is not None:
+        return
+    a, b, _ = operands(problem)
+    count = 2 if name != "nnpack" else nnpack_threads()
+    out, ctx = np.empty(problem.result_shape, "f4"), Context(threads=count)
+    solve(name, problem, a, b, None, out, count)
+    if problem.direction == "backward_weights":
+        computed = peer(name).compute(problem, (a, b), None, ctx).numpy()
+    else:
+        computed = peer(name).compute(problem, (a, None), peer(name).prepare(problem, b, ctx), ctx).numpy()
+        computed = np.moveaxis(computed, 1, -1) if problem.layout == "channels_last" else computed
+    np.testing.assert_array_equal(computed, out)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("activation", [None, "relu", "relu6", "silu", "gelu", "sigmoid", "tanh"])
+def test_activations_of_compiled_models(name, activation):
+    problem = forward((2, 4, 9, 8), (4, 2, 3, 3), padding=1, groups=2, has_bias=True, activation=activation)
+    if name == "onnxruntime" and activation in ("relu6", "silu"):
+        assert activation in peer(name).why_not(problem)
+        return
+    assert peer(name).why_not(problem) is None
+    a, b, bias = operands(problem)
+    out = np.empty(problem.y_shape, "f4")
+    solve(name, problem, a, b, bias, out)
+    np.testing.assert_allclose(out, reference.solve(problem, a, b, bias), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_compiled_bias_is_compiled_again_only_if_it_changes(name):
+    problem = PROBLEMS["1-D, stride, bias"]
+    a, b, bias = operands(problem)
+    algorithm, ctx, out = peer(name), Context(), np.empty(problem.y_shape, "f4")
+    state = algorithm.prepare(problem, b, ctx)
+    algorithm.run(problem, (a, bias), state, {}, out, ctx)
+    first = out.copy()
+    assert state.model(bias.copy()) is state.model(bias)
+    bias += 1
+    algorithm.run(problem, (a, bias), state, {}, out, ctx)
+    np.testing.assert_allclose(out, first + 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_compiled_models_write_into_out(name):
+    """What another library returns must be convlab's own array, not a copy of its result."""
+    problem = PROBLEMS["plain 2-D"]
+    a, b, _ = operands(problem)
+    outs = [np.full(problem.y_shape, 7, "f4") for _ in range(2)]
+    state = peer(name).prepare(problem, b, Context())
+    for out in outs:
+        peer(name).run(problem, (a, None), state, {}, out, Context())
+    peer(name).run(problem, (2 * a, None), state, {}, outs[1], Context())
+    np.testing.assert_allclose(outs[0], reference.solve(problem, a, b), atol=1e-5)
+    np.testing.assert_allclose(outs[1], 2 * outs[0], atol=1e-5)
+
+
 def test_loading_and_asking_import_no_library():
     script = f"""
 import sys, convlab
 for name in {list(EXPECTED)}:
     peer = convlab.get_algorithm(name, "cpu")
     peer.why_not(convlab.ConvProblem.forward((1, 1, 8, 8), (1, 1, 3, 3), padding=1))
-print([name for name in ("torch", "scipy", "cv2") if name in sys.modules])
+print([name for name in ("torch", "scipy", "cv2", "onnxruntime", "openvino") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,0 +1,99 @@
+"""A problem with its data and the oracle's answer; an algorithm's first, checked call on it, and what to time then."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import reference, registry, select
+from ..algorithm import Algorithm, Context
+from ..errors import BackendError
+from ..plan import Plan
+from ..problem import ConvProblem
+from .accuracy import measure
+from .data import operands as make_operands
+from .results import Row
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem with its operands, the oracle's result, and the array that every candidate writes into.
+
+    One `out` serves all of them: fresh memory costs page faults, which would be timed too.
+    """
+
+    problem: ConvProblem
+    operands: tuple[Any, ...]
+    expected: np.ndarray
+    out: np.ndarray
+
+    @classmethod
+    def of(cls, problem: ConvProblem, weights: Any = None, data: Any = None) -> "Case":
+        """weights, data: arrays as `harness.data.operands` takes them; random where they are not given."""
+        operands = make_operands(problem, weights, data)
+        expected = reference.solve(problem, *operands)
+        return cls(problem, operands, expected, np.empty(problem.result_shape, problem.dtype))
+
+    def first(
+        self, name: str, backend: str, threads: int, *, prepared: bool = True
+    ) -> tuple[Row, Callable[[], object] | None]:
+        """The row of a first, checked call; and what to time, where the result is right.
+
+        prepared: whether the weights are prepared once, ahead, and not in each call. A library that can only
+        allocate its result has a `compute(problem, operands, state, ctx)` that leaves it there; this is timed then,
+        as its users call it, without the copy into `out` that `run` ends with.
+        """
+        try:
+            algorithm = registry.get_algorithm(name, backend)
+            candidate = select.consider(algorithm, self.problem, Context(threads=threads), accuracy="reduced")
+            if candidate.reason is not None:
+                return Row(name, "failed" if candidate.error else "refused", reason=candidate.reason), None
+            self.out.view(np.uint8).fill(0xFF)  # NaN, or -1: an element that is not written shows
+            start = time.perf_counter()
+            plan = self._plan(candidate, threads)
+            self._call(plan)
+            first_call = time.perf_counter() - start
+            accuracy = measure(self.problem, self.operands, self.out, self.expected, candidate.error_model)
+            call = self._timed(plan, algorithm, threads) if prepared else partial(self._unprepared, candidate, threads)
+            call()
+        except BackendError as error:
+            return Row(name, "refused", reason=str(error)), None
+        except Exception as error:  # an algorithm may fail in any way; it must not take the others' numbers with it
+            return Row(name, "failed", reason=f"raised {type(error).__name__}: {error}"), None
+        row = Row(
+            name, "ok", first_call=first_call, accuracy=accuracy,
+            workspace_bytes=plan.workspace_bytes, prepared_bytes=plan.prepared_bytes,
+        )  # fmt: skip
+        if not accuracy.ok:
+            reason = (
+                f"wrong result: the largest |error| is {accuracy.max_error:.3g}, "
+                f"and an error reaches {accuracy.bound_fraction:.3g} times its {accuracy.kind} bound"
+            )
+            return replace(row, status="failed", reason=reason), None
+        return row, call
+
+    def _timed(self, plan: Plan, algorithm: Algorithm, threads: int) -> Callable[[], object]:
+        """A call on prepared weights; without the copy into `out` where it would be one."""
+        compute = getattr(algorithm, "compute", None)
+        if compute is None:
+            return partial(self._call, plan)
+        ctx = Context(threads=threads)
+        if self.problem.direction == "backward_weights":
+            return partial(compute, self.problem, self.operands, None, ctx)
+        x, weight, bias = self.operands
+        return partial(compute, self.problem, (x, bias), algorithm.prepare(self.problem, weight, ctx), ctx)
+
+    def _plan(self, candidate: select.Candidate, threads: int) -> Plan:
+        if self.problem.direction == "backward_weights":
+            return Plan(self.problem, candidate, threads=threads)
+        return Plan(self.problem, candidate, self.operands[1], self.operands[2], threads=threads)
+
+    def _unprepared(self, candidate: select.Candidate, threads: int) -> object:
+        return self._call(self._plan(candidate, threads))
+
+    def _call(self, plan: Plan) -> object:
+        backward_weights = self.problem.direction == "backward_weights"
+        return plan(self.operands if backward_weights else self.operands[0], out=self.out)
