@@ -11,7 +11,7 @@ import numpy as np
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ..problem import ConvProblem
 
-# Fractions of the FMA peak of the products and of a transform's additions (bench/speed.py, Zen 4): a transform loads
+# Fractions of the FMA peak of the products and of a transform's additions (bench/layers.py, Zen 4): a transform loads
 # and stores a vector for each two operations, and reads and writes the image.
 _PRODUCTS, _TRANSFORMS = 0.9, 0.13
 # A region of other tiles ends in a task that is not full: as long as so many operations.

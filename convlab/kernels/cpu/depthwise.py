@@ -1,9 +1,9 @@
 """Depthwise and narrow grouped convolution: vectors of neighbouring outputs, a strip of the image at a time.
 
-A task takes some rows of outputs of one group. Their input, padded, goes to a strip in L1 (depthwise_strip.py); a small kernel
-slides over it with all its weights in registers, several rows of outputs at once (depthwise_window.py); the sums, in L1 too,
-get their activation and go out. Channels, and planes of a volume, are taken one after the other and
-added up there.
+A task takes some rows of outputs of one group. Their input, padded, goes to a strip in L1 (depthwise_strip.py); a
+small kernel slides over it with all its weights in registers, several rows of outputs at once (depthwise_window.py);
+the sums, in L1 too, get their activation and go out. Channels, and planes of a volume, are taken one after the other
+and added up there.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""All outputs of a task from its strip: the loops around depthwise_window.py's sums, with or without all weights in registers."""
+"""All outputs of a task from its strip: loops around depthwise_window.py's sums, with weights in registers or not."""
 
 from typing import Any
 

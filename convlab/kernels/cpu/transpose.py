@@ -135,7 +135,7 @@ def turn(
             value = builder.load(simd.pointer(builder, builder.add(position, offset), vector))
             value.align = aligned
             rows.append(value)
-        for i, column in enumerate(_transpose(builder, rows)):
+        for i, column in enumerate(transpose(builder, rows)):
             where = builder.add(target_position, builder.mul(step, simd.I64(i)))
             builder.store(column, simd.pointer(builder, where, vector)).align = aligned
         return context.get_dummy_value()

@@ -19,6 +19,7 @@ from .emit import (
     outlined,
     pointer,
     store,
+    widened,
 )
 from .features import CACHE_LINE, FEATURES, HAS_FMA, HAS_HALF, REGISTERS, VECTOR_BYTES, lanes_of
 
@@ -44,4 +45,5 @@ __all__ = [
     "outlined",
     "pointer",
     "store",
+    "widened",
 ]
