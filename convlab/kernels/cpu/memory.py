@@ -118,3 +118,16 @@ def copy_vector(typingctx: Any, source: Any, position: Any, target: Any, target_
         return context.get_dummy_value()
 
     return types.void(source, types.intp, target, types.intp, zero), codegen
+
+
+@intrinsic
+def widen_vector(typingctx: Any, source: Any, position: Any, target: Any, target_position: Any) -> Any:
+    """One register of accumulators: elements from a byte address, widened from storage, to another in target's type."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = target.dtype
+        value = simd.load(builder, args[1], source.dtype, wide, simd.lanes_of(wide))
+        simd.store(builder, value, args[3], wide, wide)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), codegen
