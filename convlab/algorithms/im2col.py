@@ -12,7 +12,7 @@ from ..problem import ConvProblem
 # Fractions of the FMA peak that the product reaches, forward and for the gradient of the weights, and elements of
 # patches packed a flop of the peak (bench/layers.py on Zen 4). Finding out where a tap's patches lie takes as long as
 # packing _PER_TAP channels of them.
-_PRODUCT, _GRADIENT, _PACKING, _PER_TAP = 0.85, 0.4, 0.027, 12
+_PRODUCT, _GRADIENT, _PACKING, _PER_TAP = 0.85, 0.92, 0.027, 12
 
 
 class Im2col(Algorithm):
@@ -24,11 +24,12 @@ class Im2col(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
+        from ..kernels.cpu.gradient import LARGE
         from ..kernels.cpu.tile import ROWS
         from . import lowering
 
         if problem.direction == "backward_weights":
-            return Cost((Stage("products", problem.flops, problem.min_bytes, _GRADIENT),))
+            return lowering.gradient_cost(problem, LARGE, _GRADIENT)
         work = lowering.extent(problem)
         rows, channels = work.filters * work.parts, max(work.channels * work.parts, 1)
         patches = problem.macs * work.parts / max(work.filters, 1) * (1 + _PER_TAP / channels)

@@ -68,7 +68,7 @@ _MAX_PAIRS, _MAX_OUTPUTS = LARGE.pairs + ROWS, LARGE.outputs + 1
 
 
 @jit
-def _parts(count: int, most: int) -> int:
+def pieces(count: int, most: int) -> int:
     """Parts of `most` that `count` is cut into, the last perhaps smaller."""
     return (count + most - 1) // most
 
@@ -76,7 +76,7 @@ def _parts(count: int, most: int) -> int:
 @jit
 def _even(count: int, most: int) -> int:
     """The size of as many parts that are about equal."""
-    return _parts(count, max(_parts(count, max(most, 1)), 1))
+    return pieces(count, max(pieces(count, max(most, 1)), 1))
 
 
 @jit
@@ -86,7 +86,7 @@ def _channels_inside(x: Any, parts: int) -> bool:
 
 
 @jit
-def _some(taps: Any, i: int, depth: int, j: int, height: int, k: int, width: int) -> Taps:
+def some_taps(taps: Any, i: int, depth: int, j: int, height: int, k: int, width: int) -> Taps:
     """The taps of a block that starts at tap (i, j, k)."""
     return Taps(
         taps.planes, taps.lines, taps.points, taps.i[i : i + depth], taps.j[j : j + height], taps.k[k : k + width],
@@ -95,8 +95,13 @@ def _some(taps: Any, i: int, depth: int, j: int, height: int, k: int, width: int
 
 
 @jit
-def cut(x: Any, taps: Any, extent: Any, blocks: Any, threads: int, zero: Any, item: int) -> Cut:
-    """Blocks as large as allowed, in a number of tasks that the threads share evenly; item: bytes of a sum."""
+def cut(
+    taps: Any, extent: Any, blocks: Any, threads: int, inner: bool, dense: bool, zero: Any, item: int
+) -> Cut:  # fmt: skip
+    """Blocks as large as allowed, in a number of tasks that the threads share evenly; item: bytes of a sum.
+
+    inner, dense: of windows, as window_of and span take them.
+    """
     k = _even(len(taps.k), blocks.taps)
     j = _even(len(taps.j), blocks.taps // k)
     i = _even(len(taps.i), blocks.taps // (k * j))
@@ -107,26 +112,26 @@ def cut(x: Any, taps: Any, extent: Any, blocks: Any, threads: int, zero: Any, it
     depth = _even(taps.depth, room)
     images = _even(extent.images, room // depth if depth == taps.depth else 1)
 
-    box = box_at(0, images, 0, depth, 0, height, 0, width, _some(taps, 0, i, 0, j, 0, k))
-    inner, most = _channels_inside(x, extent.parts), blocks.window // item
+    box = box_at(0, images, 0, depth, 0, height, 0, width, some_taps(taps, 0, i, 0, j, 0, k), dense)
+    most = blocks.window // item
     channels = min(extent.channels, max(blocks.pairs // (i * j * k), 1))
     while channels > 1 and window_of(box, channels, extent.parts, inner, item).size > most:
         channels -= 1
 
     wide = VECTORS * simd.lanes(zero)
-    panels = _parts(extent.filters * extent.parts, wide)
-    others = extent.groups * _parts(len(taps.i), i) * _parts(len(taps.j), j) * _parts(len(taps.k), k)
-    down, across = _parts(panels, blocks.panels), _parts(extent.channels, channels)
+    panels = pieces(extent.filters * extent.parts, wide)
+    others = extent.groups * pieces(len(taps.i), i) * pieces(len(taps.j), j) * pieces(len(taps.k), k)
+    down, across = pieces(panels, blocks.panels), pieces(extent.channels, channels)
     while others * down * across % threads and others * down * across < 4 * threads:
-        filters, pairs = _parts(panels, down) * wide, _parts(extent.channels, across) * i * j * k
+        filters, pairs = pieces(panels, down) * wide, pieces(extent.channels, across) * i * j * k
         if down < panels and (filters >= pairs or across == extent.channels):
             down += 1
         elif across < extent.channels:
             across += 1
         else:
             break
-    panels_each, channels = _parts(panels, down), _parts(extent.channels, across)
-    tasks = others * _parts(panels, panels_each) * _parts(extent.channels, channels)
+    panels_each, channels = pieces(panels, down), pieces(extent.channels, across)
+    tasks = others * pieces(panels, panels_each) * pieces(extent.channels, channels)
     return Cut(panels_each, channels, i, j, k, images, depth, height, width, tasks)
 
 
@@ -240,7 +245,7 @@ def order_pairs(taps: Any, channels: int, w: Any, rows: Any, places: Any) -> Non
 def write_sums(
     sums: Any, rows: Any, count: int, lanes: int, w: Any, base: int, places: Any, parts: int, zero: Any
 ) -> None:
-    """Store sums: pair m, in row rows[m] of every panel, of lane l goes to byte address base + l's offset + places[m]."""
+    """Store sums: pair m's are row rows[m] of every panel and go to byte address base + places[m] + a lane's offset."""
     simd.outlined()
     vector, item = simd.lanes(zero), w.data.itemsize
     wide, entries = VECTORS * vector, memory.stack(1, _MAX_PAIRS)
@@ -297,9 +302,9 @@ def gradient_serial(
     simd.outlined()
     parts, high = extent.parts, size.panels * VECTORS * simd.lanes(zero)
     all_lanes = extent.filters * parts
-    across, down = _parts(extent.channels, size.channels), _parts(all_lanes, high)
-    blocks_j, blocks_k = _parts(len(taps.j), size.j), _parts(len(taps.k), size.k)
-    blocks_i = _parts(len(taps.i), size.i)
+    across, down = pieces(extent.channels, size.channels), pieces(all_lanes, high)
+    blocks_j, blocks_k = pieces(len(taps.j), size.j), pieces(len(taps.k), size.k)
+    blocks_i = pieces(len(taps.i), size.i)
     rows, places = memory.stack(1, _MAX_PAIRS), memory.stack(1, _MAX_PAIRS)
     for task in range(start, stop):
         c, rest = task % across * size.channels, task // across
@@ -308,7 +313,7 @@ def gradient_serial(
         j, rest = rest % blocks_j * size.j, rest // blocks_j
         i, group = rest % blocks_i * size.i, rest // blocks_i
         channels, lanes = min(size.channels, extent.channels - c), min(high, all_lanes - lane)
-        some, filter_ = _some(taps, i, size.i, j, size.j, k, size.k), group * extent.filters + lane // parts
+        some, filter_ = some_taps(taps, i, size.i, j, size.j, k, size.k), group * extent.filters + lane // parts
         source = memory.address(x.data) + (group * extent.channels + c) * x.channel
         given = memory.address(g.data) + filter_ * g.channel
         count, more = taps_of(some) * channels, False
@@ -317,7 +322,7 @@ def gradient_serial(
             for d in range(0, taps.depth, size.depth):
                 for h in range(0, taps.height, size.height):
                     for v in range(0, taps.width, size.width):
-                        box = box_at(n, images, d, size.depth, h, size.height, v, size.width, some)
+                        box = box_at(n, images, d, size.depth, h, size.height, v, size.width, some, False)
                         add_box(
                             box, more, x, source, g, given, some, channels, lanes, parts, zero, sums, window, gradients
                         )  # fmt: skip
@@ -350,7 +355,7 @@ def gradient(
 
     sums, window, gradients: a row a thread, of as many vectors as LARGE_VECTORS says.
     """
-    size = cut(x, taps, extent, LARGE, threads, zero, sums.itemsize)
+    size = cut(taps, extent, LARGE, threads, _channels_inside(x, extent.parts), False, zero, sums.itemsize)
     arguments = (size.tasks, threads, x, g, taps, extent, size, zero, sums, window, gradients, w)
     split(gradient_share, threads, threads, arguments)
 
@@ -358,7 +363,8 @@ def gradient(
 @jit
 def direct_gradient_tasks(x: Any, taps: Any, extent: Any, zero: Any) -> int:
     """Independent blocks of the gradient of the weights, each small enough for the stack."""
-    return cut(x, taps, extent, SMALL, 1, zero, memory.stack(zero, 1).itemsize).tasks
+    item, inner = memory.stack(zero, 1).itemsize, _channels_inside(x, extent.parts)
+    return cut(taps, extent, SMALL, 1, inner, False, zero, item).tasks
 
 
 @jit
@@ -366,7 +372,7 @@ def direct_gradient_serial(start: int, stop: int, x: Any, g: Any, taps: Any, ext
     """Tasks start … stop − 1 of the gradient of the weights, with blocks on the stack and no workspace."""
     sums, window = memory.stack_vectors(zero, _SUMS), memory.stack_vectors(zero, _WINDOW)
     gradients = memory.stack_vectors(zero, _GRADIENTS)
-    size = cut(x, taps, extent, SMALL, 1, zero, sums.itemsize)
+    size = cut(taps, extent, SMALL, 1, _channels_inside(x, extent.parts), False, zero, sums.itemsize)
     gradient_serial(start, stop, x, g, taps, extent, size, zero, sums, window, gradients, w)
 
 

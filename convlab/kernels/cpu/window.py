@@ -54,23 +54,28 @@ class Window(NamedTuple):
 
 
 @jit
-def span(first: int, count: int, step: int, offsets: Any) -> Span:
-    """The span of `count` outputs that lie `step` positions apart, and whose taps lie at `offsets` (ascending)."""
+def span(first: int, count: int, step: int, offsets: Any, dense: bool) -> Span:
+    """The span of `count` outputs that lie `step` positions apart, and whose taps lie at `offsets` (ascending).
+
+    dense: neighbouring outputs are to be neighbouring elements.
+    """
     taps = len(offsets)
     reach = (count - 1) * step + offsets[taps - 1] - offsets[0] + 1
-    if reach <= count * taps:
+    if reach <= count * taps and (step == 1 or not dense):
         return Span(first, count, step, reach, True)
-    return Span(first, count, taps, count * taps, False)
+    return Span(first, count, 1, count * taps, False)
 
 
 @jit
-def box_at(image: int, images: int, d: int, depth: int, h: int, height: int, w: int, width: int, taps: Any) -> Box:
+def box_at(
+    image: int, images: int, d: int, depth: int, h: int, height: int, w: int, width: int, taps: Any, dense: bool
+) -> Box:  # fmt: skip
     """The box of `images` images from `image` on, `depth` planes from d on, …: as many as there are of each."""
     return Box(
         image, images,
-        span(d, min(depth, taps.depth - d), taps.plane_step, taps.i),
-        span(h, min(height, taps.height - h), taps.line_step, taps.j),
-        span(w, min(width, taps.width - w), taps.point_step, taps.k),
+        span(d, min(depth, taps.depth - d), taps.plane_step, taps.i, False),
+        span(h, min(height, taps.height - h), taps.line_step, taps.j, False),
+        span(w, min(width, taps.width - w), taps.point_step, taps.k, dense),
     )  # fmt: skip
 
 
@@ -79,13 +84,13 @@ def _place(axis: Any, step: int, offsets: Any, element: int) -> int:
     """Position on the padded axis of an element of a span."""
     if axis.stretch:
         return axis.first * step + offsets[0] + element
-    return (axis.first + element // len(offsets)) * step + offsets[element % len(offsets)]
+    return (axis.first + element % axis.count) * step + offsets[element // axis.count]
 
 
 @jit
 def _offset(axis: Any, offsets: Any, tap: int) -> int:
     """Elements of a span from an output's first to the one that it reads at a tap."""
-    return offsets[tap] - offsets[0] if axis.stretch else tap
+    return offsets[tap] - offsets[0] if axis.stretch else tap * axis.count
 
 
 @jit
@@ -201,15 +206,24 @@ def pack_window(
 ) -> None:
     """Copy what a box of outputs reads into its window. base: byte address of the first image's first channel."""
     simd.outlined()
-    source, item, size = x.data, x.data.itemsize, box.width.size
+    source, size = x.data, box.width.size
+    # Whole lines of the image that follow each other in memory and in the window are copied as one.
+    whole = box.height.stretch and box.width.stretch and not layout.inner and x.row == size * x.column
+    whole = whole and _run(box, taps, 0) == size
     for n in range(box.images):
         for a in range(box.depth.size):
             plane = taps.planes[_place(box.depth, taps.plane_step, taps.i, a)]
-            for b in range(box.height.size):
+            b = 0
+            while b < box.height.size:
                 line = taps.lines[_place(box.height, taps.line_step, taps.j, b)]
                 outside = (plane | line) < 0
                 address = base + (box.image + n) * x.image + plane * x.plane + line * x.row
                 start = n * layout.image + a * layout.plane + b * layout.row
+                lines = 1
+                while whole and not outside and b + lines < box.height.size:
+                    if taps.lines[_place(box.height, taps.line_step, taps.j, b + lines)] != line + lines:
+                        break
+                    lines += 1
                 element = 0
                 while element < size:
                     point, at = _point(box, taps, element), start + element * layout.column
@@ -223,8 +237,11 @@ def pack_window(
                         for channel in range(channels):
                             clear(length * parts, window, at + channel * layout.channel)
                     else:
-                        gap = (_point(box, taps, element + 1) - point) * x.column if length > 1 else item * parts
+                        gap = x.column
+                        if not box.width.stretch and length > 1:
+                            gap = (_point(box, taps, element + 1) - point) * x.column
                         for channel in range(channels):
                             from_, to = here + channel * x.channel, at + channel * layout.channel
-                            copy(source, from_, gap, length, parts, zero, window, to)
+                            copy(source, from_, gap, length * lines, parts, zero, window, to)
                     element += length
+                b += lines
