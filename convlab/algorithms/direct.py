@@ -10,9 +10,9 @@ from ..problem import ConvProblem
 
 # Fractions of the FMA peak that the kernels reach (bench/layers.py on Zen 4): with two vectors of filters a tile, with
 # one, with vectors of outputs, the same where these are collected one by one, and for the gradient of the weights.
-_WIDE, _NARROW, _ROWS, _COLLECTED, _GRADIENT = 0.92, 0.75, 0.17, 0.05, 0.8
+_WIDE, _NARROW, _ROWS, _COLLECTED, _GRADIENT = 0.92, 0.75, 0.17, 0.05, 0.7
 # The same of the gradient with few filters a group, on the cycles that its vectors and its packing need.
-_FEW = 0.5
+_FEW = 0.14
 # What a kernel does besides products, counted in steps of the reduction: before a tap, and around a tile.
 _PER_TAP, _PER_TILE, _PER_ROW = 6, 20, 30
 

@@ -100,7 +100,7 @@ def few_gradient_serial(start: int, stop: int, x: Any, g: Any, taps: Any, extent
             total = sums[rows[m] * vector]
             for lane in range(1, vector):
                 total += sums[rows[m] * vector + lane]
-            memory.store_at(w.data, target + places[m], total)
+            memory.store_at(w.data, target + places[m], simd.cast_like(total, zero))  # Numba widens integers
 
 
 @jit
