@@ -85,7 +85,7 @@ def few_gradient_serial(start: int, stop: int, x: Any, g: Any, taps: Any, extent
                         for row in range(count, count + ROWS):
                             pairs[row] = pairs[count - 1]
                         pack_window(x, source, some, box, 1, 1, layout, zero, window)
-                        width, at = box.width.count, 0
+                        width, at = box.width.outputs, 0
                         for line in range(0, outputs, width):
                             copy(g.data, given + sources[line], g.column, width, 1, zero, gradients, at)
                             at += (width + vector - 1) // vector * vector

@@ -15,14 +15,14 @@ from . import memory, simd
 
 
 class Span(NamedTuple):
-    """One axis of a window: outputs first, …, first + count − 1.
+    """One axis of a window: as many `outputs` from `first` on.
 
     step: elements of the axis from one output to the next; size: elements that it has; stretch: whether neighbouring
     elements are neighbouring positions of the padded axis.
     """
 
     first: int
-    count: int
+    outputs: int
     step: int
     size: int
     stretch: bool
@@ -84,13 +84,13 @@ def _place(axis: Any, step: int, offsets: Any, element: int) -> int:
     """Position on the padded axis of an element of a span."""
     if axis.stretch:
         return axis.first * step + offsets[0] + element
-    return (axis.first + element % axis.count) * step + offsets[element // axis.count]
+    return (axis.first + element % axis.outputs) * step + offsets[element // axis.outputs]
 
 
 @jit
 def _offset(axis: Any, offsets: Any, tap: int) -> int:
     """Elements of a span from an output's first to the one that it reads at a tap."""
-    return offsets[tap] - offsets[0] if axis.stretch else tap * axis.count
+    return offsets[tap] - offsets[0] if axis.stretch else tap * axis.outputs
 
 
 @jit
@@ -123,19 +123,19 @@ def locate_outputs(box: Any, layout: Any, g: Any, parts: int, item: int, shifts:
     step = box.width.step * layout.column * item
     count = 0
     for n in range(box.images):
-        for d in range(box.depth.count):
-            for h in range(box.height.count):
+        for d in range(box.depth.outputs):
+            for h in range(box.height.outputs):
                 line = layout.image * n + layout.plane * box.depth.step * d + layout.row * box.height.step * h
                 shift = line * item
                 source = (
                     (box.image + n) * g.image + (box.depth.first + d) * g.plane
                     + (box.height.first + h) * g.row + box.width.first * g.column
                 )  # fmt: skip
-                for w in range(box.width.count):
+                for w in range(box.width.outputs):
                     for part in range(parts):
                         shifts[(count + w) * parts + part] = shift + w * step + part * item
                     sources[count + w] = source + w * g.column
-                count += box.width.count
+                count += box.width.outputs
     return count
 
 
