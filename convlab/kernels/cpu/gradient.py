@@ -17,7 +17,7 @@ from .epilogue import consecutive
 from .extent import taps_of
 from .parallel import split
 from .tile import ROWS, VECTORS
-from .window import box_at, clear, copy, locate_outputs, locate_pairs, pack_window, window_of
+from .gradient_window import box_at, clear, copy, locate_outputs, locate_pairs, pack_window, window_of
 
 
 class Blocks(NamedTuple):

@@ -13,7 +13,7 @@ from .extent import taps_of
 from .gradient import Blocks, cut, order_pairs, pieces, some_taps
 from .parallel import split
 from .tile import ROWS
-from .window import box_at, clear, copy, locate_outputs, locate_pairs, pack_window, window_of
+from .gradient_window import box_at, clear, copy, locate_outputs, locate_pairs, pack_window, window_of
 
 BLOCKS = Blocks(panels=1, pairs=32, taps=32, outputs=224, window=224 * 32 * 8)
 _SUMS, _GRADIENTS = BLOCKS.pairs + ROWS, BLOCKS.outputs
