@@ -10,7 +10,9 @@ from ..problem import ConvProblem
 
 # Fractions of the FMA peak that the kernels reach (bench/layers.py on Zen 4): with two vectors of filters a tile, with
 # one, with vectors of outputs, and for the gradient of the weights.
-_WIDE, _NARROW, _ROWS, _GRADIENT = 0.92, 0.75, 0.83, 0.33
+_WIDE, _NARROW, _ROWS, _GRADIENT = 0.92, 0.75, 0.83, 0.7
+# The same of the gradient with few filters a group, on the cycles that its vectors and its packing need.
+_FEW = 0.14
 # What a kernel does besides products, counted in steps of the reduction: before a tap, and around a tile.
 _PER_TAP, _PER_TILE = 6, 20
 # The same of vectors of outputs for each channel, which they collect first: vector by vector, or one by one.
@@ -26,10 +28,14 @@ class Direct(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
+        from ..kernels.cpu.gradient import SMALL
         from . import lowering
 
         if problem.direction == "backward_weights":
-            return Cost((Stage("products", problem.flops, problem.min_bytes, _GRADIENT),))
+            if not _few_gradients(problem):
+                return lowering.gradient_cost(problem, SMALL, _GRADIENT)
+            products = _few_cycles(problem) * 2 * lowering.lanes(problem)
+            return Cost((Stage("products", products, problem.min_bytes, _FEW),))
         work, width = lowering.extent(problem), lowering.lanes(problem)
         taps = math.prod(problem.kernel)
         steps = work.channels * work.parts * taps
@@ -66,6 +72,7 @@ class Direct(Algorithm):
     ) -> None:
         from ..kernels.cpu.direct import direct
         from ..kernels.cpu.gradient import direct_gradient
+        from ..kernels.cpu.gradient_few import few_gradient
         from ..kernels.cpu.rows import rows
         from . import lowering
         from .launch import launch
@@ -75,7 +82,8 @@ class Direct(Algorithm):
             x, g = (lowering.image_tensor(problem, operand) for operand in operands)
             (sweep,) = lowering.sweeps(problem)
             w = lowering.kernel_tensor(out)
-            launch(direct_gradient, x, g, sweep.taps, extent, zero, w, threads=ctx.threads)
+            kernel = few_gradient if _few_gradients(problem) else direct_gradient
+            launch(kernel, x, g, sweep.taps, extent, zero, w, threads=ctx.threads)
             return
         source, bias = operands
         x = lowering.image_tensor(problem, source)
@@ -122,3 +130,25 @@ def _factored(problem: ConvProblem, weight: Any, sweep: Any, panels: Any) -> tup
             return panels, False
         pairs.append(pair)
     return storage(np.concatenate(pairs)), True
+
+
+def _few_cycles(problem: ConvProblem) -> float:
+    """Multiply-adds of vectors in the gradient with vectors of outputs; packing an element takes as long as one."""
+    from ..kernels.cpu.tile import ROWS
+    from . import lowering
+
+    work = lowering.extent(problem)
+    outputs = work.images * math.prod(problem.out_size)
+    tiles = -(-math.prod(problem.kernel) // ROWS)
+    return outputs * work.groups * work.filters * work.channels * (tiles * ROWS / lowering.lanes(problem) + 1)
+
+
+def _few_gradients(problem: ConvProblem) -> bool:
+    """Whether vectors of outputs take fewer multiply-adds than vectors of filters, which would be mostly empty."""
+    from ..kernels.cpu.tile import ROWS, TILE, VECTORS
+    from . import lowering
+
+    work = lowering.extent(problem)
+    pairs, panels = work.channels * math.prod(problem.kernel), -(-work.filters // (VECTORS * lowering.lanes(problem)))
+    outputs = work.images * math.prod(problem.out_size)
+    return work.parts == 1 and _few_cycles(problem) < outputs * work.groups * -(-pairs // ROWS) * panels * TILE

@@ -12,9 +12,7 @@ from ..problem import ConvProblem
 # Fractions of the FMA peak that the product reaches, forward and for the gradient of the weights, and elements of
 # patches packed a flop of the peak (bench/layers.py on Zen 4). Finding out where a tap's patches lie takes as long as
 # packing _PER_TAP channels of them.
-_PRODUCT, _GRADIENT, _PACKING, _PER_TAP = 0.85, 0.4, 0.027, 12
-# Rows of filters in a task of backward_weights: sums of 224 × 512 bytes stay in L2 beside both packed operands.
-_PANELS = 16
+_PRODUCT, _GRADIENT, _PACKING, _PER_TAP = 0.85, 0.92, 0.027, 12
 
 
 class Im2col(Algorithm):
@@ -26,10 +24,11 @@ class Im2col(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
+        from ..kernels.cpu.gradient import LARGE
         from . import lowering
 
         if problem.direction == "backward_weights":
-            return Cost((Stage("products", problem.flops, problem.min_bytes, _GRADIENT),))
+            return lowering.gradient_cost(problem, LARGE, _GRADIENT)
         work = lowering.extent(problem)
         rows, channels = work.filters * work.parts, max(work.channels * work.parts, 1)
         patches = problem.macs * work.parts / max(work.filters, 1) * (1 + _PER_TAP / channels)
@@ -42,25 +41,23 @@ class Im2col(Algorithm):
         )
 
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
-        from ..kernels.cpu.gemm import DEPTH, workspace
+        from ..kernels.cpu.gemm import workspace
+        from ..kernels.cpu.gradient import LARGE_VECTORS
         from ..kernels.cpu.tensor import storage
-        from ..kernels.cpu.tile import ROWS
         from . import lowering
 
         work, zero = lowering.extent(problem), lowering.example(problem)
-        rows = work.filters * work.parts
         if problem.direction == "backward_weights":
-            rows = min(rows, _PANELS * ROWS)
-        sums, patches = workspace(rows, zero.itemsize)
-        stored = storage(np.empty(0, problem.dtype)).dtype
-        specs = {
+            lanes = lowering.lanes(problem)
+            return {
+                name: ArraySpec((vectors * lanes,), zero.dtype, per_thread=True)
+                for name, vectors in zip(("sums", "window", "gradients"), LARGE_VECTORS, strict=True)
+            }
+        sums, patches = workspace(work.filters * work.parts, zero.itemsize)
+        return {
             "sums": ArraySpec((sums,), zero.dtype, per_thread=True),
-            "patches": ArraySpec((patches,), stored, per_thread=True),
+            "patches": ArraySpec((patches,), storage(np.empty(0, problem.dtype)).dtype, per_thread=True),
         }
-        if problem.direction == "backward_weights":
-            # The last tile reads up to ROWS elements past its panel.
-            specs["gradients"] = ArraySpec(((_PANELS * DEPTH + 1) * ROWS,), stored, per_thread=True)
-        return specs
 
     def error_model(self, problem: ConvProblem) -> ErrorModel:
         return componentwise(problem)
@@ -82,20 +79,19 @@ class Im2col(Algorithm):
     ) -> None:
         from ..kernels.cpu.gradient import gradient
         from ..kernels.cpu.im2col import im2col
-        from ..kernels.cpu.tile import ROWS
         from . import lowering
         from .launch import launch
 
         extent, zero = lowering.extent(problem), lowering.example(problem)
-        sums, patches = workspace["sums"], workspace["patches"]
         if problem.direction == "backward_weights":
             x, g = (lowering.image_tensor(problem, operand) for operand in operands)
             (sweep,) = lowering.sweeps(problem)
             launch(
-                gradient, x, g, sweep.taps, extent, _PANELS * ROWS, zero, sums, patches, workspace["gradients"],
-                lowering.kernel_tensor(out), threads=ctx.threads,
+                gradient, x, g, sweep.taps, extent, zero, workspace["sums"], workspace["window"],
+                workspace["gradients"], lowering.kernel_tensor(out), threads=ctx.threads,
             )  # fmt: skip
             return
+        sums, patches = workspace["sums"], workspace["patches"]
         source, bias = operands
         x = lowering.image_tensor(problem, source)
         values, code = lowering.epilogue(problem, bias)

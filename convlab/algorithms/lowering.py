@@ -5,19 +5,26 @@ phase of the stride, with the weights' channels and filters exchanged.
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..algorithm import Cost, Stage
 from ..kernels import taps as tap_tables
 from ..kernels.cpu import weights
 from ..kernels.cpu.epilogue import activation_code
 from ..kernels.cpu.extent import Extent
+from ..kernels.cpu.gradient import Blocks
 from ..kernels.cpu.simd import VECTOR_BYTES
 from ..kernels.cpu.tensor import Tensor, parts, storage, tensor, zero
+from ..kernels.cpu.tile import ROWS, VECTORS
 from ..kernels.taps import Sweep
 from ..problem import ConvProblem
 from .launch import launch
+
+# Elements of windows and of gradients packed a flop of the FMA peak (bench/layers.py on Zen 4).
+_PACKING = 0.05
 
 
 class Pass(NamedTuple):
@@ -101,3 +108,19 @@ def lanes(problem: ConvProblem) -> int:
 def kernel_tensor(weight: np.ndarray) -> Tensor:
     """The Tensor of weights (K, C/groups, *kernel), K and C as images and channels."""
     return tensor(weight)
+
+
+def gradient_cost(problem: ConvProblem, blocks: Blocks, efficiency: float) -> Cost:
+    """What backward_weights costs in blocks of that size, whose products reach that fraction of the FMA peak."""
+    work, width = extent(problem), VECTORS * lanes(problem)
+    pairs, filters = work.channels * math.prod(problem.kernel), work.filters * work.parts
+    panels = -(-filters // width)
+    steps = work.images * work.groups * math.prod(problem.out_size) * work.parts
+    packed = steps * (filters * -(-pairs // blocks.pairs) + work.channels * -(-panels // blocks.panels))
+    whole = panels * width * -(-pairs // ROWS) * ROWS / max(filters * pairs, 1)
+    return Cost(
+        (
+            Stage("packing", packed, problem.min_bytes, _PACKING),
+            Stage("products", problem.flops * whole, 0, efficiency),
+        )
+    )

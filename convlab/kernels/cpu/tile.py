@@ -107,6 +107,32 @@ def outer_strided(typingctx: Any, tile: Any, a: Any, first: Any, step: Any, b: A
 
 
 @intrinsic
+def inner_shifted(
+    typingctx: Any, tile: Any, a: Any, addresses: Any, shift: Any, b: Any, position: Any, count: Any
+) -> Any:  # fmt: skip
+    """tile[i, :] += a[addresses[i] + shift …] · b[position …], vector times vector, in its first `count` lanes.
+
+    For tiles of one vector. What a and b hold in the other lanes is read and not used.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value, lanes = args[0], tile.lanes
+        places = ir.Constant(ir.VectorType(simd.I64, lanes), [simd.I64(i) for i in range(lanes)])
+        mask = builder.icmp_signed("<", places, simd.broadcast(builder, args[6], lanes))
+        column = simd.load(builder, args[5], b.dtype, tile.dtype, lanes)
+        nothing = ir.Constant(column.type, None)
+        column = builder.select(mask, column, nothing)
+        for i in range(tile.rows):
+            address = builder.add(builder.extract_value(args[2], i), args[3])
+            row = builder.select(mask, simd.load(builder, address, a.dtype, tile.dtype, lanes), nothing)
+            total = simd.multiply_add(builder, row, column, builder.extract_value(value, i))
+            value = builder.insert_value(value, total, i)
+        return value
+
+    return tile(tile, a, addresses, types.intp, b, types.intp, types.intp), codegen
+
+
+@intrinsic
 def load(typingctx: Any, tile: Any, buffer: Any, position: Any) -> Any:
     """The tile kept at element `position` of an accumulator buffer; the argument tells only the type."""
 

@@ -142,3 +142,32 @@ def turn(
 
     integer = types.intp
     return types.void(source, integer, integer, integer, target, integer, integer, zero), codegen
+
+
+@intrinsic
+def turn_rows(
+    typingctx: Any, source: Any, rows: Any, first: Any, shift: Any, target: Any, position: Any, stride: Any, zero: Any
+) -> Any:
+    """A square of vectors transposed from memory to memory: as many rows as a vector of zero's type has lanes.
+
+    Row i is read at byte address rows[first + i] + shift, of source's storage type; column i goes to byte address
+    position + i · stride, rounded to target's. For types that `transposes` is true of.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        size, wide = simd.lanes_of(zero), types.unliteral(zero)
+        if size > _TRANSPOSED:
+            return context.get_dummy_value()
+        _, table, first, shift, _, position, stride, _ = args
+        addresses = context.make_array(signature.args[1])(context, builder, table).data
+        values = []
+        for i in range(size):
+            address = builder.load(builder.gep(addresses, [builder.add(first, simd.I64(i))]))
+            values.append(simd.load(builder, builder.add(address, shift), source.dtype, wide, size))
+        for i, column in enumerate(transpose(builder, values)):
+            where = builder.add(position, builder.mul(stride, simd.I64(i)))
+            simd.store(builder, column, where, target.dtype, wide)
+        return context.get_dummy_value()
+
+    integer = types.intp
+    return types.void(source, rows, integer, integer, target, integer, integer, zero), codegen
