@@ -44,14 +44,18 @@ class Direct(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
-        from ..kernels.cpu.rows import FILTERS
+        from ..kernels.cpu.direct import direct
+        from ..kernels.cpu.rows import FILTERS, rows
+        from ..kernels.cpu.strips import cut, strips
         from ..kernels.cpu.tile import VECTORS
         from . import lowering
 
+        extent, zero = lowering.extent(problem), lowering.example(problem)
         if _few_filters(problem):
-            return lowering.pack(problem, weight, FILTERS, FILTERS, ctx.threads)
+            return [(rows, *sweep) for sweep in lowering.pack(problem, weight, FILTERS, FILTERS, ctx.threads)]
         width = lowering.lanes(problem)
-        return lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
+        passes = lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
+        return [(strips if cut(each.sweep.taps, extent, zero)[2] else direct, *each) for each in passes]
 
     def run(
         self,
@@ -62,9 +66,7 @@ class Direct(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.direct import direct
         from ..kernels.cpu.gradient import direct_gradient
-        from ..kernels.cpu.rows import rows
         from . import lowering
         from .launch import launch
 
@@ -78,8 +80,7 @@ class Direct(Algorithm):
         source, bias = operands
         x = lowering.image_tensor(problem, source)
         values, code = lowering.epilogue(problem, bias)
-        kernel = rows if _few_filters(problem) else direct
-        for sweep, panels in state:
+        for kernel, sweep, panels in state:
             y = lowering.outputs_of(sweep, out, problem)
             launch(kernel, x, panels, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
 
