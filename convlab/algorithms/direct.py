@@ -46,16 +46,16 @@ class Direct(Algorithm):
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from ..kernels.cpu.direct import direct
         from ..kernels.cpu.rows import FILTERS, rows
-        from ..kernels.cpu.strips import cut, strips
+        from ..kernels.cpu.strips import strips
         from ..kernels.cpu.tile import VECTORS
         from . import lowering
 
-        extent, zero = lowering.extent(problem), lowering.example(problem)
         if _few_filters(problem):
             return [(rows, *sweep) for sweep in lowering.pack(problem, weight, FILTERS, FILTERS, ctx.threads)]
         width = lowering.lanes(problem)
         passes = lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
-        return [(strips if cut(each.sweep.taps, extent, zero)[2] else direct, *each) for each in passes]
+        kernels = (strips if _by_strips(problem, each.sweep.taps) else direct for each in passes)
+        return [(kernel, *each) for kernel, each in zip(kernels, passes, strict=True)]
 
     def run(
         self,
@@ -83,6 +83,22 @@ class Direct(Algorithm):
         for kernel, sweep, panels in state:
             y = lowering.outputs_of(sweep, out, problem)
             launch(kernel, x, panels, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
+
+
+def _by_strips(problem: ConvProblem, taps: Any) -> bool:
+    """Whether copying what is read pays: halves are widened once, all channels fit into one strip, or rows of outputs
+    into one tile.
+
+    Elsewhere copying costs more than the addresses it saves (3x3 layers of 64 to 512 channels on Zen 4).
+    """
+    from ..kernels.cpu.strips import cut
+    from ..kernels.cpu.tile import ROWS
+    from . import lowering
+
+    extent = lowering.extent(problem)
+    channels = cut(taps, extent, lowering.example(problem))[2]
+    whole = channels == extent.channels or taps.width < ROWS
+    return channels > 0 and (whole or problem.dtype == "float16")
 
 
 def _few_filters(problem: ConvProblem) -> bool:

@@ -41,7 +41,7 @@ def span(outputs: int, step: int, offsets: Any) -> int:
 
 @jit
 def cut(taps: Any, extent: Any, zero: Any) -> tuple[int, int, int]:
-    """Rows and columns of a band's outputs, and channels of a strip; no channels where no strip is worth its copying."""
+    """Rows and columns of a band's outputs, and channels of a strip; no channels where a strip holds too few steps."""
     capacity, reduction = _STRIP * simd.lanes(zero), taps_of(taps) * extent.parts
     across = (taps.width + _OUTPUTS - 1) // _OUTPUTS
     columns = min(taps.width, ((taps.width + across - 1) // across + ROWS - 1) // ROWS * ROWS)
