@@ -46,7 +46,7 @@ class Direct(Algorithm):
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from ..kernels.cpu.direct import direct
         from ..kernels.cpu.rows import FILTERS, rows
-        from ..kernels.cpu.strips import strips
+        from ..kernels.cpu.direct_strips import strips
         from ..kernels.cpu.tile import VECTORS
         from . import lowering
 
@@ -91,7 +91,7 @@ def _by_strips(problem: ConvProblem, taps: Any) -> bool:
 
     Elsewhere copying costs more than the addresses it saves (3x3 layers of 64 to 512 channels on Zen 4).
     """
-    from ..kernels.cpu.strips import cut
+    from ..kernels.cpu.direct_strips import cut
     from ..kernels.cpu.tile import ROWS
     from . import lowering
 

@@ -15,7 +15,7 @@ from . import memory, simd, tile
 from .epilogue import announce, consecutive, finish, write
 from .extent import taps_of
 from .parallel import split
-from .strip import copy_strip, strip_of
+from .direct_strip import copy_strip, strip_of
 from .tile import ROWS, TILE, VECTORS
 from .weights import block, blocks
 
