@@ -52,14 +52,19 @@ class Direct(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
+        from ..kernels.cpu.direct import direct
+        from ..kernels.cpu.direct_strips import strips
+        from ..kernels.cpu.rows import rows
         from ..kernels.cpu.tile import VECTORS
         from . import lowering
 
         if _few_filters(problem):
             passes = lowering.pack(problem, weight, 1, 1, ctx.threads)
-            return [(sweep, *_factored(problem, weight, sweep, panels)) for sweep, panels in passes]
+            return [(rows, sweep, *_factored(problem, weight, sweep, panels)) for sweep, panels in passes]
         width = lowering.lanes(problem)
-        return lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
+        passes = lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
+        kernels = (strips if _by_strips(problem, each.sweep.taps) else direct for each in passes)
+        return [(kernel, *each) for kernel, each in zip(kernels, passes, strict=True)]
 
     def run(
         self,
@@ -70,10 +75,8 @@ class Direct(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.direct import direct
         from ..kernels.cpu.gradient import direct_gradient
         from ..kernels.cpu.gradient_few import few_gradient
-        from ..kernels.cpu.rows import rows
         from . import lowering
         from .launch import launch
 
@@ -88,10 +91,25 @@ class Direct(Algorithm):
         source, bias = operands
         x = lowering.image_tensor(problem, source)
         values, code = lowering.epilogue(problem, bias)
-        kernel = rows if _few_filters(problem) else direct
-        for sweep, *weights in state:
+        for kernel, sweep, *weights in state:
             y = lowering.outputs_of(sweep, out, problem)
             launch(kernel, x, *weights, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
+
+
+def _by_strips(problem: ConvProblem, taps: Any) -> bool:
+    """Whether copying what is read pays: halves are widened once, all channels fit into one strip, or rows of outputs
+    into one tile.
+
+    Elsewhere copying costs more than the addresses it saves (3x3 layers of 64 to 512 channels on Zen 4).
+    """
+    from ..kernels.cpu.direct_strips import cut
+    from ..kernels.cpu.tile import ROWS
+    from . import lowering
+
+    extent = lowering.extent(problem)
+    channels = cut(taps, extent, lowering.example(problem))[2]
+    whole = channels == extent.channels or taps.width < ROWS
+    return channels > 0 and (whole or problem.dtype == "float16")
 
 
 def _few_filters(problem: ConvProblem) -> bool:

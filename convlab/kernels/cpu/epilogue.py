@@ -108,9 +108,10 @@ def write(
     if lane_step == 1 and parts == 1 and transpose.transposes(zero) and joined:
         first = lanes // vector * vector
         for lane in range(0, first, vector):
-            for start in range(0, points, vector):
+            for i in range(0, points, vector):
+                start = max(0, min(i, points - vector))  # the last vectors are stored with some before them
                 target = base + lane * channel_stride + positions[start]
-                count = min(vector, points - start)
+                count = min(vector, points)
                 source = start * point_step + lane
                 transpose.store_columns(y, target, channel_stride, buffer, source, point_step, count, ROWS)
     for start in range(0, points, vector):
@@ -125,6 +126,20 @@ def write(
                 else:
                     for i in range(count):
                         memory.store_at(y, target + positions[start + i], buffer[source + i * point_step])
+
+
+@jit
+def announce(
+    base: int, positions: Any, first: int, points: int, lanes: int, channel_stride: int, parts: int, item: int
+) -> None:
+    """Have the cache lines fetched that `write` will store points first, … of a tile to, while the tile is summed."""
+    if channel_stride == parts * item:
+        for point in range(first, first + points):
+            for offset in range(0, lanes * item, simd.CACHE_LINE):
+                memory.expect_store(base + positions[point] + offset)
+    else:
+        for channel in range(lanes // parts):
+            memory.expect_store(base + positions[first] + channel * channel_stride)
 
 
 @jit

@@ -4,6 +4,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -163,3 +164,33 @@ def fill_vector(typingctx: Any, target: Any, position: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(target, types.intp, value), codegen
+
+
+@intrinsic(prefer_literal=True)
+def widen(typingctx: Any, source: Any, position: Any, target: Any, offset: Any, part: Any) -> Any:
+    """A register of accumulators, or that `part` of one (a literal: 2 for half, 4 for a quarter, an element at least),
+    from storage at a byte address to element `offset` of a buffer of accumulators."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = target.dtype
+        value = simd.load(builder, args[1], source.dtype, wide, max(1, simd.lanes_of(wide) // part.literal_value))
+        data = context.make_array(signature.args[2])(context, builder, args[2]).data
+        where = builder.ptrtoint(builder.gep(data, [args[3]]), simd.I64)
+        simd.store(builder, value, where, wide, wide)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp, part), codegen
+
+
+@intrinsic
+def expect_store(typingctx: Any, position: Any) -> Any:
+    """Have the cache line at a byte address fetched for writing, without waiting for it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], simd.I8.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, simd.I32, simd.I32, simd.I32])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(prefetch, [pointer, simd.I32(1), simd.I32(3), simd.I32(1)])  # to write, close, data
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen

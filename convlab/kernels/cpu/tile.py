@@ -5,6 +5,7 @@ AVX2: as many as leave room for one column of b and one broadcast of a). What a 
 outer product a step: each row's element, broadcast, times a row of `vectors` vectors.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from llvmlite import ir
@@ -54,7 +55,7 @@ def zeros(typingctx: Any, zero: Any, rows: Any, vectors: Any) -> Any:
     return tile(zero, rows, vectors), codegen
 
 
-def _outer(builder: Any, tile: Tile, value: Any, rows: list[Any], panel: Any, a: Any, b: Any) -> Any:
+def _outer(builder: Any, tile: Tile, value: Any, rows: Iterable[Any], panel: Any, a: Any, b: Any) -> Any:
     """tile[i, :] += a[rows[i]] · b[panel …]: the one place where products are summed."""
     item = b.bitwidth // 8 * tile.lanes
     columns = [
@@ -93,6 +94,26 @@ def outer_shifted(typingctx: Any, tile: Any, a: Any, addresses: Any, shift: Any,
         return _outer(builder, tile, args[0], rows, args[5], a.dtype, b.dtype)
 
     return tile(tile, a, addresses, types.intp, b, types.intp), codegen
+
+
+@intrinsic
+def outer_listed(
+    typingctx: Any, tile: Any, a: Any, places: Any, first: Any, shift: Any, b: Any, panel: Any
+) -> Any:  # fmt: skip
+    """tile += column ⊗ row with the column at byte addresses places[first], places[first + 1], … moved by `shift`.
+
+    The addresses are read again at every step, because they do not fit into the registers: LLVM would advance each of
+    them in memory instead. Atomic reads are the ones that it leaves where they are.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[2])(context, builder, args[2]).data
+        listed = builder.gep(data, [args[3]])
+        starts = (builder.load_atomic(builder.gep(listed, [simd.I64(i)]), "monotonic", 8) for i in range(tile.rows))
+        rows = (builder.add(start, args[4]) for start in starts)  # each read where it is used
+        return _outer(builder, tile, args[0], rows, args[6], a.dtype, b.dtype)
+
+    return tile(tile, a, places, types.intp, types.intp, b, types.intp), codegen
 
 
 @intrinsic

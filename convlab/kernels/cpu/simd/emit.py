@@ -92,6 +92,18 @@ def outlined(typingctx: Any) -> Any:
 
 
 @intrinsic
+def inlined(typingctx: Any) -> Any:
+    """Called in a function, has LLVM inline that function wherever it is called: what its arguments hold in registers
+    stays there, and an argument that is a constant costs nothing."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("alwaysinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
 def lanes(typingctx: Any, zero: Any) -> Any:
     """Elements of zero's type in a vector register; of a vector, its lanes."""
     count = getattr(zero, "lanes", None) or lanes_of(zero)
