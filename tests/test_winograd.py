@@ -17,6 +17,7 @@ from convlab.kernels.cpu.tensor import storage, zero
 from convlab.kernels.cpu.transform import TILES, ToomCook
 from convlab.kernels.cpu.winograd import winograd, winograd_serial, winograd_tasks, workspace
 from convlab.kernels.cpu.winograd_filters import filter_panels
+from convlab.kernels.cpu.winograd_gradient import Block, gradient_workspace, winograd_gradient
 from convlab.kernels.transforms import toom_cook
 from convlab.testing import PROPERTIES, check
 
@@ -136,3 +137,29 @@ def test_kernel_in_a_users_own_parallel_function(m):
     taps, extent = tap_tables.forward((13, 14), (3, 3), padding=1), Extent(1, 1, 4, 6, 1)
     brightest(x, filter_panels(w, region), bias, taps, extent, region, TILES, scratch, best)
     np.testing.assert_allclose(best, reference.solve(problem, x, w, bias).max((2, 3)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("m", "r"), SIZES)
+def test_gradient_of_every_tile_size(m, r):
+    """Blocks smaller than the channels, tiles in several goes, an edge that no tile fills."""
+    problem = ConvProblem.forward((2, 37, 11, 23), (35, 37, r, r)).replace(direction="backward_weights")
+    rng = np.random.default_rng(0)
+    x, g = (rng.standard_normal(shape, np.float32) for shape in (problem.x_shape, problem.y_shape))
+    accumulator = np.float32(0)
+    region = whole(problem.out_size, (r, r), m, 37, 35)
+    block = Block(32, 32, 5)
+    w = np.empty(problem.w_shape, np.float32)
+    winograd_gradient(
+        tensor(x), tensor(g), tap_tables.forward((11, 23), (r, r)), Extent(2, 1, 37, 35, 1), table([region]), block,
+        TILES, accumulator, np.empty((2, gradient_workspace(region, block, accumulator)), np.float32), 2, tensor(w),
+    )  # fmt: skip
+    np.testing.assert_allclose(w, reference.solve(problem, x, g), rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [7, 56, 224])
+@pytest.mark.parametrize("channels", [3, 64, 512])
+def test_workspace_of_the_gradient_stays_under_four_mebibytes_a_thread(size, channels):
+    problem = ConvProblem.forward((4, channels, size, size), (channels, channels, 3, 3), padding=1)
+    problem = problem.replace(direction="backward_weights")
+    (spec,) = convlab.get_algorithm("winograd-gradient").workspace(problem, Context(threads=2)).values()
+    assert spec.nbytes() <= 4 * 2**20

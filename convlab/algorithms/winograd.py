@@ -13,7 +13,7 @@ from ..problem import ConvProblem
 
 # Fractions of the FMA peak of the products and of a transform's additions (bench/layers.py, Zen 4): a transform loads
 # and stores a vector for each two operations, and reads and writes the image.
-_PRODUCTS, _TRANSFORMS = 0.9, 0.13
+PRODUCTS, TRANSFORMS = 0.9, 0.13
 # A region of other tiles ends in a task that is not full: as long as so many operations.
 _REGION = 1e6
 
@@ -31,20 +31,9 @@ class Winograd(Algorithm):
         self.name = name  # type: ignore[misc]
 
     def why_not(self, problem: ConvProblem) -> str | None:
-        if problem.dtype.kind != "f":
-            return f"its transforms take fractions of the data, {problem.dtype} has none or is complex"
         if problem.direction == "backward_weights":
-            return "it computes forward and backward_data"
-        if set(problem.stride) != {1}:
-            return f"neighbouring outputs must share inputs, the stride is {problem.stride}"
-        if set(problem.dilation) != {1}:
-            return f"the taps of a tile must be neighbours, the dilation is {problem.dilation}"
-        sizes = sorted({r for _, r in self._tiles().sizes} - {1})
-        if not set(problem.kernel) <= {1, *sizes}:
-            return f"its tiles are compiled for kernels of {sizes}, not {problem.kernel}"
-        if set(problem.kernel) == {1}:
-            return "a kernel of one tap has no products to save"
-        return None
+            return "it computes forward and backward_data; winograd-gradient does the rest"
+        return why_no_tiles(problem, self._tiles())
 
     def _tiles(self) -> Any:
         from ..kernels.cpu.transform import TILES
@@ -59,8 +48,8 @@ class Winograd(Algorithm):
         cut = self.cut(problem)
         return Cost(
             (
-                Stage("transforms", cut.additions, problem.min_bytes, _TRANSFORMS),
-                Stage("products", cut.multiplications, cut.filter_bytes, _PRODUCTS),
+                Stage("transforms", cut.additions, problem.min_bytes, TRANSFORMS),
+                Stage("products", cut.multiplications, cut.filter_bytes, PRODUCTS),
             )
         )
 
@@ -142,6 +131,22 @@ class Winograd(Algorithm):
         )  # fmt: skip
 
 
+def why_no_tiles(problem: ConvProblem, tiles: Any) -> str | None:
+    """Why a problem, in whatever direction, is not one for tiles of a ToomCook; None if it is."""
+    if problem.dtype.kind != "f":
+        return f"its transforms take fractions of the data, {problem.dtype} has none or is complex"
+    if set(problem.stride) != {1}:
+        return f"neighbouring outputs must share inputs, the stride is {problem.stride}"
+    if set(problem.dilation) != {1}:
+        return f"the taps of a tile must be neighbours, the dilation is {problem.dilation}"
+    sizes = sorted({r for _, r in tiles.sizes} - {1})
+    if not set(problem.kernel) <= {1, *sizes}:
+        return f"its tiles are compiled for kernels of {sizes}, not {problem.kernel}"
+    if set(problem.kernel) == {1}:
+        return "a kernel of one tap has no products to save"
+    return None
+
+
 class Cut(NamedTuple):
     """Outputs cut into boxes of equal tiles. kernel: taps along each of three axes.
 
@@ -175,7 +180,7 @@ def _cut(problem: ConvProblem, tiles: Any) -> Cut:
     rate = nominal_flops(problem.dtype)
 
     def seconds(cut: Cut) -> float:
-        arithmetic = cut.additions / _TRANSFORMS + cut.multiplications / _PRODUCTS + len(cut.boxes) * _REGION
+        arithmetic = cut.additions / TRANSFORMS + cut.multiplications / PRODUCTS + len(cut.boxes) * _REGION
         return arithmetic / rate + cut.filter_bytes / BANDWIDTH
 
     cuts = (_priced(problem, kernel, tuple(itertools.product(*choice))) for choice in itertools.product(*choices))
@@ -195,7 +200,7 @@ def _priced(problem: ConvProblem, kernel: Any, boxes: Any) -> Cut:
         m = tuple(segment.m for segment in box)
         points = math.prod(a + r - 1 for a, r in zip(m, kernel, strict=True))
         tiles = work.images * work.groups * math.prod(segment.tiles for segment in box)
-        forth, back = _transform_operations(m, kernel)
+        forth, back = transform_operations(m, kernel)
         additions += tiles * (channels * forth + filters * back)
         multiplications += 2 * tiles * points * work.channels * filters
         shapes.add((m, points))
@@ -204,7 +209,7 @@ def _priced(problem: ConvProblem, kernel: Any, boxes: Any) -> Cut:
 
 
 @functools.cache
-def _transform_operations(m: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int]:
+def transform_operations(m: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, int]:
     """Operations a channel to transform a tile of inputs, and a tile of products back.
 
     The planes' and rows' transforms are shared by neighbouring tiles of a row: m_w new columns a tile, not n_w.

@@ -1,5 +1,5 @@
-"""The products of Winograd's tiles with filters at one point: the micro-kernel of a matrix product whose left operand
-lies row after row, as the transform of the inputs leaves it.
+"""The products of Winograd's tiles at one point: the micro-kernel of a matrix product whose operands are not packed,
+but lie as the transforms leave them, a vector of channels a tile.
 
 Up to ROWS rows at a time, and as few as there are: 16 tiles are 8 and 8, not 14 and 2. The sums of a call are
 LLVM values from the first product to the last.
@@ -18,10 +18,10 @@ from .tile import ROWS, VECTORS
 
 @intrinsic
 def _multiply(
-    typingctx: Any, rows: Any, vectors: Any, depth: Any, a: Any, a_row: Any, b: Any, b_step: Any, c: Any, c_row: Any,
-    zero: Any,
+    typingctx: Any, rows: Any, vectors: Any, depth: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any,
+    c_row: Any, more: Any, zero: Any,
 ) -> Any:  # fmt: skip
-    """c = a · b for an even number of rows and one or VECTORS vectors; see `multiply`."""
+    """c = a · b, or c += a · b with `more`, for an even number of rows and one or VECTORS vectors; see `multiply`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         rows, vectors, *others, _ = args
@@ -37,12 +37,12 @@ def _multiply(
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 9, zero), codegen
+    return types.void(*[types.intp] * 10, types.boolean, zero), codegen
 
 
 def _tile(
-    builder: Any, rows: int, vectors: int, zero: Any, depth: Any, a: Any, a_row: Any, b: Any, b_step: Any, c: Any,
-    c_row: Any,
+    builder: Any, rows: int, vectors: int, zero: Any, depth: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any,
+    c: Any, c_row: Any, more: Any,
 ) -> None:  # fmt: skip
     """One register tile, unrolled: `depth` outer products, then its store."""
     lanes, item = simd.lanes_of(zero), zero.bitwidth // 8
@@ -50,8 +50,16 @@ def _tile(
     # Few registers hold the rows' distances: what is left is a scaled index. The rows' second half has its own base.
     half = (rows + 1) // 2
     distances = [builder.mul(a_row, simd.I64(i)) for i in range(half)]
+    places = [
+        builder.add(builder.add(c, builder.mul(c_row, simd.I64(i))), simd.I64(j * lanes * item))
+        for i in range(rows)
+        for j in range(vectors)
+    ]
     entry = builder.block
-    head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
+    before, head, body, end = (builder.append_basic_block(name) for name in ("before", "head", "body", "end"))
+    builder.cbranch(more, before, head)
+    builder.position_at_end(before)
+    kept = [simd.load(builder, place, zero, zero, lanes) for place in places]
     builder.branch(head)
     builder.position_at_end(head)
     step = builder.phi(simd.I64)
@@ -69,30 +77,29 @@ def _tile(
         factor = simd.broadcast(builder, simd.load(builder, where, zero, zero), lanes)
         for j in range(vectors):
             sums.append(simd.multiply_add(builder, factor, columns[j], totals[i * vectors + j]))
-    step.add_incoming(simd.I64(0), entry)
-    step.add_incoming(builder.add(step, simd.I64(1)), body)
-    for pointer, first, move in ((left, a, simd.I64(item)), (right, b, b_step)):
-        pointer.add_incoming(first, entry)
-        pointer.add_incoming(builder.add(pointer, move), body)
-    for total, value in zip(totals, sums, strict=True):
+    for value, first, move in ((step, simd.I64(0), simd.I64(1)), (left, a, a_step), (right, b, b_step)):
+        value.add_incoming(first, entry)
+        value.add_incoming(first, before)
+        value.add_incoming(builder.add(value, move), body)
+    for total, value, old in zip(totals, sums, kept, strict=True):
         total.add_incoming(ir.Constant(vector, None), entry)
+        total.add_incoming(old, before)
         total.add_incoming(value, body)
     builder.branch(head)
     builder.position_at_end(end)
-    for i in range(rows):
-        row = builder.add(c, builder.mul(c_row, simd.I64(i)))
-        for j in range(vectors):
-            where = builder.add(row, simd.I64(j * lanes * item))
-            simd.store(builder, totals[i * vectors + j], where, zero, zero)
+    for total, place in zip(totals, places, strict=True):
+        simd.store(builder, total, place, zero, zero)
 
 
 @jit
 def multiply(
-    rows: int, vectors: int, depth: int, a: int, a_row: int, b: int, b_step: int, c: int, c_row: int, zero: Any
-) -> None:
-    """c[rows, vectors of lanes] = a[rows, depth] · b[depth, vectors of lanes], at byte addresses.
+    rows: int, vectors: int, depth: int, a: int, a_row: int, a_step: int, b: int, b_step: int, c: int, c_row: int,
+    more: bool, zero: Any,
+) -> None:  # fmt: skip
+    """c[rows, vectors of lanes] = a[rows, depth] · b[depth, vectors of lanes], at byte addresses; `more`: c += it.
 
-    a_row, c_row: bytes between rows; b_step: bytes between steps of b. An odd last row is computed together with what
+    a_row, c_row: bytes between rows; a_step, b_step: bytes between steps of the sum. An odd last row is computed
+    together with what
     lies behind it, in a as in c.
     """
     simd.outlined()
@@ -100,5 +107,7 @@ def multiply(
     first = 0
     for panel in range(panels):
         even = ((rows - first + panels - panel - 1) // (panels - panel) + 1) // 2 * 2
-        _multiply(even, vectors, depth, a + first * a_row, a_row, b, b_step, c + first * c_row, c_row, zero)
+        _multiply(
+            even, vectors, depth, a + first * a_row, a_row, a_step, b, b_step, c + first * c_row, c_row, more, zero
+        )  # fmt: skip
         first += even

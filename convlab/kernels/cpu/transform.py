@@ -13,11 +13,12 @@ from numba.core import cgutils
 from numba.core.pythonapi import NativeValue
 from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
 
-from ..transforms import Program, straight_line, toom_cook
+from ..transforms import Matrices, Matrix, Program, straight_line, toom_cook
 from . import simd
 
-# What `apply` computes: Bᵀ of inputs, G of filters, Aᵀ of products.
-INPUT, FILTER, OUTPUT = 0, 1, 2
+# What `apply` computes: Bᵀ of inputs, G of filters, Aᵀ of products; for the gradient of the filters A of the outputs'
+# gradients and Gᵀ of products.
+INPUT, FILTER, OUTPUT, GRADIENT, FILTER_GRADIENT = range(5)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def apply(
 ) -> Any:  # fmt: skip
     """Transform `count` lines of vectors of zero's type: elements of a line lie `step` bytes apart, lines `move` bytes.
 
-    which: literal INPUT, FILTER or OUTPUT; m, r: one of the sizes. source and target are byte addresses and may be
+    which: literal INPUT, FILTER, …; m, r: one of the sizes. source and target are byte addresses and may be
     the same line: all of it is read before any of it is written.
     """
 
@@ -77,8 +78,7 @@ def apply(
             switch.add_case(simd.I64(outputs << 16 | taps), case)
             builder.position_at_end(case)
             matrices = toom_cook(outputs, taps)
-            matrix = {INPUT: matrices.bt, FILTER: matrices.g, OUTPUT: matrices.at}[which.literal_value]
-            program = straight_line(matrix)
+            program = straight_line(_matrix(matrices, which.literal_value))
             with cgutils.for_range(builder, count, intp=simd.I64) as loop:
                 start = builder.add(source, builder.mul(loop.index, source_move))
                 end = builder.add(target, builder.mul(loop.index, target_move))
@@ -95,6 +95,14 @@ def apply(
 
     integer = types.intp
     return types.void(tiles, which, *[integer] * 9, zero), codegen
+
+
+def _matrix(matrices: Matrices, which: int) -> Matrix:
+    if which == INPUT:
+        return matrices.bt
+    if which in (FILTER, FILTER_GRADIENT):
+        return matrices.g if which == FILTER else tuple(zip(*matrices.g, strict=True))
+    return matrices.at if which == OUTPUT else tuple(zip(*matrices.at, strict=True))
 
 
 def _line(builder: Any, first: Any, step: Any, count: int) -> list[Any]:

@@ -22,7 +22,7 @@ from .winograd_tiles import read_tiles, write_tiles
 
 
 @jit
-def _odd_lines(size: int) -> int:
+def odd_lines(size: int) -> int:
     """Bytes, rounded up to an odd number of cache lines: neighbours at that distance share no set."""
     return ((size + simd.CACHE_LINE - 1) // simd.CACHE_LINE | 1) * simd.CACHE_LINE
 
@@ -31,7 +31,7 @@ def _odd_lines(size: int) -> int:
 def tile_bytes(channels: int, zero: Any) -> int:
     """From one transformed tile to the next: its channels, with the last vector's lanes."""
     vector = simd.lanes(zero)
-    return _odd_lines((channels + vector - 1) // vector * simd.VECTOR_BYTES)
+    return odd_lines((channels + vector - 1) // vector * simd.VECTOR_BYTES)
 
 
 @jit
@@ -61,7 +61,7 @@ def winograd_serial(
     shares = filter_blocks(extent.filters, zero)
     v_tile, sum_tile = tile_bytes(extent.channels, zero), VECTORS * width
     rows = region.block + 1
-    v_point, sum_point = _odd_lines(rows * v_tile), _odd_lines(rows * sum_tile)
+    v_point, sum_point = odd_lines(rows * v_tile), odd_lines(rows * sum_tile)
     v = memory.address(workspace)
     sums = v + points * v_point
     strip = sums + points * sum_point
@@ -86,9 +86,9 @@ def winograd_serial(
             panel += (group * vectors + share * VECTORS) * points * extent.channels * width
             for point in range(points):
                 multiply(
-                    count, wide, extent.channels, v + point * v_point, v_tile,
+                    count, wide, extent.channels, v + point * v_point, v_tile, width // vector,
                     panel + point * extent.channels * wide * width, wide * width, sums + point * sum_point, sum_tile,
-                    zero,
+                    False, zero,
                 )  # fmt: skip
             lane = share * VECTORS * vector
             filters = min(VECTORS * vector, extent.filters - lane)
@@ -108,7 +108,7 @@ def workspace(region: Region, channels: int, zero: Any) -> int:
     n_d, n_h, n_w = (
         m + r - 1 for m, r in ((region.m_d, region.r_d), (region.m_h, region.r_h), (region.m_w, region.r_w))
     )
-    rows, lanes, odd = region.block + 1, simd.VECTOR_BYTES // zero.itemsize, _odd_lines.py_func
+    rows, lanes, odd = region.block + 1, simd.VECTOR_BYTES // zero.itemsize, odd_lines.py_func
     v = odd(rows * odd(-(-channels // lanes) * simd.VECTOR_BYTES))
     sums = odd(rows * VECTORS * simd.VECTOR_BYTES)
     strip = n_d * n_h * (region.run * region.m_w + region.r_w) + lanes

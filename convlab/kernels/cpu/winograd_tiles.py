@@ -13,7 +13,7 @@ from .write_strip import finish_columns, write_columns
 
 
 @jit
-def _locate(tile: int, region: Any) -> tuple[int, int, int, int]:
+def locate_tile(tile: int, region: Any) -> tuple[int, int, int, int]:
     """Image and tile coordinates of a tile, counted in row-major order through all images."""
     w, rest = tile % region.tiles_w, tile // region.tiles_w
     h, rest = rest % region.tiles_h, rest // region.tiles_h
@@ -60,7 +60,7 @@ def read_tiles(
     n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
     done = 0
     while done < count:
-        image, d, h, w = _locate(first + done, region)
+        image, d, h, w = locate_tile(first + done, region)
         together = min(region.run, count - done, region.tiles_w - w)
         d, h, w = region.first_d + d * m_d, region.first_h + h * m_h, region.first_w + w * m_w
         columns = m_w * together + r_w - 1
@@ -108,7 +108,7 @@ def write_tiles(
     n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
     done = 0
     while done < count:
-        image, d, h, w = _locate(first + done, region)
+        image, d, h, w = locate_tile(first + done, region)
         together = min(region.run, count - done, region.tiles_w - w)
         d, h, w = region.first_d + d * m_d, region.first_h + h * m_h, region.first_w + w * m_w
         columns = m_w * together
