@@ -15,6 +15,8 @@ _WIDE, _NARROW, _ROWS, _GRADIENT = 0.92, 0.75, 0.83, 0.7
 _FEW = 0.14
 # What a kernel does besides products, counted in steps of the reduction: before a tap, and around a tile.
 _PER_TAP, _PER_TILE = 6, 20
+# By strips: the fraction, what is done around a tile, and how much of it a row shorter than a tile leaves.
+_STRIPS, _PER_STRIP_TILE, _SHORT = 0.85, 20, 0.75
 # The same of vectors of outputs for each channel, which they collect first: vector by vector, or one by one.
 _COPIED, _GATHERED = 16, 90
 
@@ -29,6 +31,7 @@ class Direct(Algorithm):
 
     def cost(self, problem: ConvProblem) -> Cost:
         from ..kernels.cpu.gradient import SMALL
+        from ..kernels.cpu.tile import ROWS
         from . import lowering
 
         if problem.direction == "backward_weights":
@@ -42,10 +45,15 @@ class Direct(Algorithm):
         if _few_filters(problem):
             side_by_side = problem.stride[-1] == 1 and problem.layout == "channels_first" and work.parts == 1
             efficiency = _ROWS * taps / (taps + (_COPIED if side_by_side else _GATHERED))
-            return Cost((Stage("products", problem.flops, problem.min_bytes, efficiency),))
+            return Cost((Stage("products", problem.flops * _padding(problem), problem.min_bytes, efficiency),))
         lanes = work.filters * work.parts
         whole = -(-lanes // width) * width
-        efficiency = (_WIDE if whole > width else _NARROW) * steps / (steps + _PER_TAP * taps + _PER_TILE)
+        sweep = lowering.sweeps(problem)[0]
+        if _by_strips(problem, sweep.taps):
+            efficiency = _STRIPS * steps / (steps + _PER_STRIP_TILE) * (_SHORT if sweep.taps.width < ROWS else 1)
+            efficiency *= 1 if whole > width else _NARROW
+        else:
+            efficiency = (_WIDE if whole > width else _NARROW) * steps / (steps + _PER_TAP * taps + _PER_TILE)
         return Cost((Stage("products", problem.flops * whole / lanes, problem.min_bytes, max(efficiency, 0.01)),))
 
     def error_model(self, problem: ConvProblem) -> ErrorModel:
@@ -94,6 +102,17 @@ class Direct(Algorithm):
         for kernel, sweep, *weights in state:
             y = lowering.outputs_of(sweep, out, problem)
             launch(kernel, x, *weights, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
+
+
+def _padding(problem: ConvProblem) -> float:
+    """Outputs of whole tiles over outputs, where vectors hold outputs: tiles of several rows, or of several vectors."""
+    from ..kernels.cpu.filter_slide import HEIGHT
+    from . import lowering
+
+    taps, lanes = lowering.sweeps(problem)[0].taps, lowering.lanes(problem)
+    tall = -(-taps.height // HEIGHT) * HEIGHT * -(-taps.width // lanes) * lanes
+    wide = taps.height * -(-taps.width // (HEIGHT * lanes)) * HEIGHT * lanes
+    return min(tall, wide) / (taps.height * taps.width)
 
 
 def _by_strips(problem: ConvProblem, taps: Any) -> bool:

@@ -48,7 +48,8 @@ class Winograd(Algorithm):
         cut = self.cut(problem)
         return Cost(
             (
-                Stage("transforms", cut.additions, problem.min_bytes, TRANSFORMS),
+                Stage("image", 0, problem.min_bytes),
+                Stage("transforms", cut.additions, 0, TRANSFORMS),
                 Stage("products", cut.multiplications, cut.filter_bytes, PRODUCTS),
             )
         )
@@ -104,7 +105,8 @@ class Winograd(Algorithm):
                     threads=ctx.threads,
                 )  # fmt: skip
             regions.append(region._replace(panel=made[m]))
-        return table(regions), panels
+        (sweep,) = lowering.sweeps(problem)
+        return panels, sweep.taps, work, table(regions), self._tiles(), zero
 
     def run(
         self,
@@ -119,14 +121,12 @@ class Winograd(Algorithm):
         from . import lowering
         from .launch import launch
 
-        extent, zero = lowering.extent(problem), lowering.example(problem)
-        regions, panels = state
+        panels, taps, extent, regions, tiles, zero = state
         source, bias = operands
         x, y = lowering.image_tensor(problem, source), lowering.image_tensor(problem, out)
         values, code = lowering.epilogue(problem, bias)
-        (sweep,) = lowering.sweeps(problem)
         launch(
-            winograd, x, panels, values, sweep.taps, extent, code, regions, self._tiles(), zero, workspace["tiles"], y,
+            winograd, x, panels, values, taps, extent, code, regions, tiles, zero, workspace["tiles"], y,
             threads=ctx.threads,
         )  # fmt: skip
 

@@ -30,7 +30,8 @@ class WinogradGradient(Algorithm):
         work = scheme(problem, 1)
         return Cost(
             (
-                Stage("transforms", work.additions, problem.min_bytes, TRANSFORMS),
+                Stage("image", 0, problem.min_bytes),
+                Stage("transforms", work.additions, 0, TRANSFORMS),
                 Stage("products", work.multiplications, 0, PRODUCTS),
             )
         )

@@ -4,6 +4,7 @@ A `ToomCook` names some F(m, r). It is a value that carries its numbers in its N
 compiled for those tiles and no others; which of them, is chosen at run time. Any sizes will do.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,11 @@ class ToomCookType(types.Type):
 
 @typeof_impl.register(ToomCook)
 def _typeof(value: ToomCook, context: Any) -> ToomCookType:
+    return _type_of(value)
+
+
+@functools.cache  # asked for at every call from Python
+def _type_of(value: ToomCook) -> ToomCookType:
     return ToomCookType(value.sizes)
 
 
