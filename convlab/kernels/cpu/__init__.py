@@ -1,8 +1,9 @@
 """CPU kernels: Numba functions on arrays, to be called from Python and from a user's own @njit functions.
 
-A *_serial kernel does a share of the tasks that its *_tasks counts, on the calling thread; the kernel of the plain name
-splits them over threads. convlab.kernels.taps makes the tables, `vector_panels` and `row_panels` the weights, `tensor`
-the operands; `filter_panels` and `regions.whole` are winograd's. `gemm` multiplies matrices, which `matrix` makes of arrays; gemm_serial does a whole product.
+A *_serial kernel does a share of the tasks that its *_tasks counts, on the calling thread; the kernel of the plain
+name splits them over threads. convlab.kernels.taps makes the tables, `vector_panels` and `row_panels` the weights,
+`tensor` the operands; `filter_panels` and `regions.whole` are winograd's. `gemm` multiplies matrices, which `matrix`
+makes of arrays; gemm_serial does a whole product.
 """
 
 from .depthwise import depthwise, depthwise_serial, depthwise_tasks
