@@ -70,6 +70,7 @@ class Depthwise(Algorithm):
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from ..kernels.cpu.depthwise import depthwise
+        from ..kernels.cpu.depthwise_direct import depthwise_direct
         from ..kernels.cpu.depthwise_last import depthwise_last
         from . import lowering
 
@@ -82,7 +83,7 @@ class Depthwise(Algorithm):
             chosen = np.where(sweep.weights < 0, 0, taps[..., sweep.weights])
             chosen = chosen.reshape(problem.groups, -1).T if _by_channels(problem) else chosen.reshape(-1)
             passes.append((sweep, np.ascontiguousarray(chosen)))
-        kernel = depthwise_last if _by_channels(problem) else depthwise
+        kernel = depthwise_last if _by_channels(problem) else depthwise_direct if _is_direct(problem) else depthwise
         return kernel, lowering.extent(problem), lowering.example(problem), passes
 
     def run(
@@ -114,6 +115,20 @@ def _by_channels(problem: ConvProblem) -> bool:
 
     one = problem.in_channels == problem.out_channels == problem.groups
     return problem.layout == "channels_last" and one and problem.groups >= lowering.lanes(problem)
+
+
+@functools.lru_cache(maxsize=128)
+def _is_direct(problem: ConvProblem) -> bool:
+    """Whether the image is read without a strip."""
+    from ..kernels.cpu.depthwise_direct import is_direct
+    from ..kernels.cpu.epilogue import NONE, RELU, RELU6
+    from . import lowering
+
+    if problem.layout != "channels_first" or accumulator(problem.dtype) != problem.dtype or len(_sweeps(problem)) > 1:
+        return False
+    if lowering.epilogue(problem, None)[1] not in (NONE, RELU, RELU6):
+        return False
+    return is_direct(_sweeps(problem)[0].taps, lowering.extent(problem))
 
 
 @functools.lru_cache(maxsize=32)
