@@ -16,6 +16,8 @@ _MOST = 8
 # Cycles that the kernel takes (measured on Zen 4, one thread): a task, a line of its strip, a vector copied, a vector
 # of sums written, a multiply-add of a 3x3 or 5x5 kernel and of any other.
 _TASK, _LINE, _COPY, _WRITE, _NEAR, _TAP = 100, 6, 2, 3, 1.2, 2.2
+# And without strips: a task, a multiply-add at each step.
+_IMAGE, _DIRECT = 50, (0, 1.8, 3.6)
 
 
 class Depthwise(Algorithm):
@@ -53,6 +55,12 @@ class Depthwise(Algorithm):
             lines = (rows - 1) * taps.line_step + int(taps.j[-1]) + 1
             vectors = 0.5 if 2 * columns <= width else -(-columns // width)
             vectors = columns if _by_channels(problem) else vectors
+            if _is_direct(problem):
+                tall = 7 if len(taps.j) == 3 else 4
+                products = len(taps.j) * len(taps.k) * -(-taps.height // tall) * tall * vectors
+                each = _IMAGE + work.filters * products * _DIRECT[taps.point_step]
+                cycles += work.images * work.groups * each
+                continue
             near = (len(taps.j), len(taps.k)) in ((3, 3), (5, 5))
             products = len(taps.j) * len(taps.k) * (_NEAR if near else _TAP) * rows * vectors
             strip = _TASK + lines * (_LINE + _COPY * vectors * taps.point_step)
