@@ -16,6 +16,8 @@ _MOST = 8
 # Cycles that the kernel takes (measured on Zen 4, one thread): a task, a line of its strip, a vector copied, a vector
 # of sums written, a multiply-add of a 3x3 or 5x5 kernel and of any other.
 _TASK, _LINE, _COPY, _WRITE, _NEAR, _TAP = 100, 6, 2, 3, 1.2, 2.2
+# And without strips: a task, a multiply-add at each step.
+_IMAGE, _DIRECT = 50, (0, 1.8, 3.6)
 
 
 class Depthwise(Algorithm):
@@ -53,6 +55,12 @@ class Depthwise(Algorithm):
             lines = (rows - 1) * taps.line_step + int(taps.j[-1]) + 1
             vectors = 0.5 if 2 * columns <= width else -(-columns // width)
             vectors = columns if _by_channels(problem) else vectors
+            if _is_direct(problem):
+                tall = 7 if len(taps.j) == 3 else 4
+                products = len(taps.j) * len(taps.k) * -(-taps.height // tall) * tall * vectors
+                each = _IMAGE + work.filters * products * _DIRECT[taps.point_step]
+                cycles += work.images * work.groups * each
+                continue
             near = (len(taps.j), len(taps.k)) in ((3, 3), (5, 5))
             products = len(taps.j) * len(taps.k) * (_NEAR if near else _TAP) * rows * vectors
             strip = _TASK + lines * (_LINE + _COPY * vectors * taps.point_step)
@@ -70,6 +78,7 @@ class Depthwise(Algorithm):
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from ..kernels.cpu.depthwise import depthwise
+        from ..kernels.cpu.depthwise_direct import depthwise_direct
         from ..kernels.cpu.depthwise_last import depthwise_last
         from . import lowering
 
@@ -82,7 +91,7 @@ class Depthwise(Algorithm):
             chosen = np.where(sweep.weights < 0, 0, taps[..., sweep.weights])
             chosen = chosen.reshape(problem.groups, -1).T if _by_channels(problem) else chosen.reshape(-1)
             passes.append((sweep, np.ascontiguousarray(chosen)))
-        kernel = depthwise_last if _by_channels(problem) else depthwise
+        kernel = depthwise_last if _by_channels(problem) else depthwise_direct if _is_direct(problem) else depthwise
         return kernel, lowering.extent(problem), lowering.example(problem), passes
 
     def run(
@@ -114,6 +123,20 @@ def _by_channels(problem: ConvProblem) -> bool:
 
     one = problem.in_channels == problem.out_channels == problem.groups
     return problem.layout == "channels_last" and one and problem.groups >= lowering.lanes(problem)
+
+
+@functools.lru_cache(maxsize=128)
+def _is_direct(problem: ConvProblem) -> bool:
+    """Whether the image is read without a strip."""
+    from ..kernels.cpu.depthwise_direct import is_direct
+    from ..kernels.cpu.epilogue import NONE, RELU, RELU6
+    from . import lowering
+
+    if problem.layout != "channels_first" or accumulator(problem.dtype) != problem.dtype or len(_sweeps(problem)) > 1:
+        return False
+    if lowering.epilogue(problem, None)[1] not in (NONE, RELU, RELU6):
+        return False
+    return is_direct(_sweeps(problem)[0].taps, lowering.extent(problem))
 
 
 @functools.lru_cache(maxsize=32)

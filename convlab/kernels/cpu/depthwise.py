@@ -23,7 +23,7 @@ STRIP_BYTES, SUMS_BYTES = 16 * 1024, 12 * 1024
 _SLACK = 4
 STRIP_VECTORS = STRIP_BYTES // simd.VECTOR_BYTES + _SLACK
 SUMS_VECTORS = SUMS_BYTES // simd.VECTOR_BYTES + _SLACK
-_FULL, _HALF = 1, 2
+_WHOLE = 1
 # Taps of a line, at the most.
 MAX_POINTS = 128
 _ROWS_WANTED = 7
@@ -58,6 +58,7 @@ def strip_shape(
 @jit
 def _shape(taps: Any, filters: int, zero: Any) -> tuple[int, int, int, int]:
     """strip_shape of tables."""
+    simd.outlined()
     return strip_shape(
         taps.height, taps.width, taps.line_step, taps.point_step, taps.j[-1] + 1, taps.k[-1] + 1, filters,
         simd.lanes(zero), simd.VECTOR_BYTES // simd.lanes(zero),
@@ -88,6 +89,7 @@ def write_rows(
 
     row and column: bytes in y from one to the next.
     """
+    simd.outlined()
     item = sums.itemsize
     low, high, simple = limits(activation, zero)
     if not simple:
@@ -124,9 +126,7 @@ def depthwise_serial(
     strip, sums = memory.stack_vectors(zero, STRIP_VECTORS), memory.stack_vectors(zero, SUMS_VECTORS)
     rows, columns, phase, pitch = _shape(taps, extent.filters, zero)
     down, along = (taps.height + rows - 1) // rows, (taps.width + columns - 1) // columns
-    full, item, step = simd.lanes(zero), strip.itemsize, taps.point_step
-    narrow = columns <= full // 2
-    lanes = full // 2 if narrow else full
+    lanes, item, step = simd.lanes(zero), strip.itemsize, taps.point_step
     points, planes, window_size = len(taps.k), len(taps.i), len(taps.j) * len(taps.k)
     reductions = extent.channels * planes
     compact, straight = reductions == 1, step <= 2 and x.column == x.data.itemsize
@@ -149,7 +149,7 @@ def depthwise_serial(
             if not straight:
                 run, length, alone = 0, 0, False
             # What is copied most begins on a whole vector.
-            base = memory.address(strip) + (full - run % full if step == 1 else 0) * item
+            base = memory.address(strip) + (lanes - run % lanes if step == 1 else 0) * item
         pitch_out = wide if compact else (wide + lanes - 1) // lanes * lanes
         for reduction in range(reductions):
             channel, i = (0, 0) if compact else (reduction // planes, reduction % planes)
@@ -175,18 +175,11 @@ def depthwise_serial(
                 if len(bias) and reduction == 0:
                     first = memory.load_at(bias, zero, memory.address(bias) + filter_ * bias.itemsize)
                 target = memory.address(sums) + f * high * pitch_out * item
-                if narrow:
-                    convolve(
-                        weights, weight, window.constant(first, _HALF), strip, base, pitch * item, taps.j, across,
-                        points, taps.line_step, high, wide, lanes, compact, sums, target, pitch_out * item,
-                        reduction > 0,
-                    )  # fmt: skip
-                else:
-                    convolve(
-                        weights, weight, window.constant(first, _FULL), strip, base, pitch * item, taps.j, across,
-                        points, taps.line_step, high, wide, lanes, compact, sums, target, pitch_out * item,
-                        reduction > 0,
-                    )  # fmt: skip
+                convolve(
+                    weights, weight, window.constant(first, _WHOLE), strip, base, pitch * item, taps.j, across,
+                    points, taps.line_step, high, wide, lanes, compact, sums, target, pitch_out * item,
+                    reduction > 0,
+                )  # fmt: skip
         for f in range(extent.filters):
             to = memory.address(y.data) + image * y.image + (group * extent.filters + f) * y.channel
             to += d * y.plane + top * y.row + left * y.column

@@ -84,6 +84,7 @@ def take_alternate(typingctx: Any, source: Any, position: Any, count: Any, strip
 def longest_run(points: Any, runs: Any, first: int, count: int) -> tuple[int, int, bool]:
     """Of `count` positions from `first` on, the most that lie side by side in the input: the first, how many; and
     whether no other position reads the input."""
+    simd.outlined()
     best, most, p = 0, 0, 0
     while p < count:
         length = min(runs[first + p], count - p)

@@ -40,7 +40,7 @@ class _VectorsModel(PrimitiveModel):
         super().__init__(manager, vectors, vectors.data)
 
 
-def _packed(vectors: Vectors, builder: Any, values: list[Any]) -> Any:
+def packed(vectors: Vectors, builder: Any, values: list[Any]) -> Any:
     result = ir.Constant(vectors.data, ir.Undefined)
     for at, value in enumerate(values):
         result = builder.insert_value(result, value, at)
@@ -59,7 +59,7 @@ def constant(typingctx: Any, number: Any, divisor: Any) -> Any:
     vectors = Vectors(dtype, 1, simd.lanes_of(dtype) // divisor.literal_value)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _packed(vectors, builder, [simd.broadcast(builder, args[0], vectors.lanes)])
+        return packed(vectors, builder, [simd.broadcast(builder, args[0], vectors.lanes)])
 
     return vectors(dtype, divisor), codegen
 
@@ -83,7 +83,7 @@ def taken(typingctx: Any, like: Any, weights: Any, position: Any, count: Any) ->
                 values.append(simd.broadcast(builder, scalar, like.lanes))
             else:
                 values.append(simd.load(builder, where, weights.dtype, like.dtype, like.lanes))
-        return _packed(vectors, builder, values)
+        return packed(vectors, builder, values)
 
     return vectors(like, weights, types.intp, count), codegen
 
@@ -94,7 +94,7 @@ def loaded(typingctx: Any, like: Any, source: Any, position: Any) -> Any:
     vectors = Vectors(like.dtype, 1, like.lanes)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _packed(vectors, builder, [simd.load(builder, args[2], source.dtype, like.dtype, like.lanes)])
+        return packed(vectors, builder, [simd.load(builder, args[2], source.dtype, like.dtype, like.lanes)])
 
     return vectors(like, source, types.intp), codegen
 
@@ -134,7 +134,7 @@ def slide(
                     weight = builder.extract_value(weights, a * wide + b)
                     sums[r] = simd.multiply_add(builder, weight, value, sums[r])
             position = builder.add(position, pitch)
-        return _packed(result, builder, sums)
+        return packed(result, builder, sums)
 
     return result(kernel, start, strip, types.intp, types.intp, across, step, many), codegen
 
@@ -145,7 +145,7 @@ def repeated(typingctx: Any, start: Any, count: Any) -> Any:
     vectors = Vectors(start.dtype, count.literal_value, start.lanes)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _packed(vectors, builder, [builder.extract_value(args[0], 0)] * vectors.count)
+        return packed(vectors, builder, [builder.extract_value(args[0], 0)] * vectors.count)
 
     return vectors(start, count), codegen
 
@@ -160,7 +160,7 @@ def summed(typingctx: Any, sums: Any, weight: Any, strip: Any, position: Any, pi
             value = simd.load(builder, position, strip.dtype, sums.dtype, sums.lanes)
             totals.append(simd.multiply_add(builder, factor, value, builder.extract_value(args[0], at)))
             position = builder.add(position, args[4])
-        return _packed(sums, builder, totals)
+        return packed(sums, builder, totals)
 
     return sums(sums, weight, strip, types.intp, types.intp), codegen
 
