@@ -14,12 +14,14 @@ from typing import Any, ClassVar
 
 import numba
 import platformdirs
+from numba import types
 from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
     _CacheLocator,
     _SourceFileBackedLocatorMixin,
 )
+from numba.core.registry import CPUDispatcher
 
 # nogil: plans run side by side in Python threads. The numpy error model divides without a branch.
 # _nrt: kernels own no memory, so no reference is counted when they look at an array.
@@ -63,9 +65,20 @@ class _KernelCache(FunctionCache):
     _impl_class = _CacheImpl
 
 
+class _Kernel(CPUDispatcher):
+    """A dispatcher that compiles once for a number's type, where Numba's own compiles for every literal it is given.
+
+    A kernel that is called with constants in five places would be compiled five times, and what calls it with it.
+    """
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        args = tuple(types.unliteral(arg) for arg in args)
+        return super().get_call_template(args, {name: types.unliteral(arg) for name, arg in kws.items()})
+
+
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel with convlab's options. Work is spread over threads by `cpu.parallel.split`, not by `prange`."""
-    dispatcher = numba.njit(**OPTIONS)(function)
+    dispatcher = _Kernel(function, targetoptions=OPTIONS | {"nopython": True})
     try:
         dispatcher._cache = _KernelCache(function)
     except RuntimeError:  # numba: "no locator available", no directory can be written

@@ -48,6 +48,7 @@ class Blocks(NamedTuple):
 @jit
 def blocks_of(offsets: Any, step: int, room: int) -> Any:
     """The blocks of an axis; a block's taps lie within `room` elements of a strip."""
+    simd.outlined()
     taps = len(offsets)
     distance = offsets[1] - offsets[0] if taps > 1 else step
     first, sign = (0, 1) if distance > 0 else (taps - 1, -1)

@@ -91,6 +91,23 @@ def outlined(typingctx: Any) -> Any:
     return types.void(), codegen
 
 
+def leave_linked(library: Any) -> None:
+    """Link into a library what its function calls, and compile that as it is: without LLVM's passes over the whole."""
+    library._optimize_final_module = lambda: None
+
+
+@intrinsic
+def only_calls(typingctx: Any) -> Any:
+    """Called in a function that does little but call outlined ones, keeps LLVM from optimising those again with it,
+    which takes as long as the first time."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        leave_linked(context.active_code_library)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 @intrinsic
 def inlined(typingctx: Any) -> Any:
     """Called in a function, has LLVM inline that function wherever it is called: what its arguments hold in registers
