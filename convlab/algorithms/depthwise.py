@@ -31,6 +31,8 @@ class Depthwise(Algorithm):
 
         if problem.direction == "backward_weights":
             return "it computes images, not the gradient of the weights"
+        if problem.groups == 1:
+            return "one group is what direct does, in larger blocks of outputs"
         if problem.dtype.kind != "f":
             return f"it computes in real floating point, not in {problem.dtype}"
         work = lowering.extent(problem)
