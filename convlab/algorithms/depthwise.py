@@ -105,11 +105,16 @@ class Depthwise(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
+        from ..kernels.cpu.depthwise import depthwise
+        from ..kernels.cpu.depthwise_direct import depthwise_direct
         from . import lowering
         from .launch import launch
 
         source, bias = operands
         kernel, extent, zero, passes = state
+        # A view may lie in memory otherwise than its layout says; a strip takes any.
+        if kernel is depthwise_direct and not source.strides[-1] == out.strides[-1] == source.itemsize:
+            kernel = depthwise
         x, (values, code) = lowering.image_tensor(problem, source), lowering.epilogue(problem, bias)
         for sweep, weights in passes:
             # A single sweep writes everything, and these layers are so short that slicing `out` would show.

@@ -110,7 +110,7 @@ def cut(
     height = _even(taps.height, room)
     room = room // height if height == taps.height else 1
     depth = _even(taps.depth, room)
-    images = _even(extent.images, room // depth if depth == taps.depth else 1)
+    images = max(_even(extent.images, room // depth if depth == taps.depth else 1), 1)
 
     box = box_at(0, images, 0, depth, 0, height, 0, width, some_taps(taps, 0, i, 0, j, 0, k), dense)
     most = blocks.window // item
