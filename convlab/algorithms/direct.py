@@ -117,7 +117,7 @@ def _padding(problem: ConvProblem) -> float:
 
 def _by_strips(problem: ConvProblem, taps: Any) -> bool:
     """Whether copying what is read pays: halves are widened once, all channels fit into one strip, or rows of outputs
-    into one tile.
+    are shorter than a tile and channels lie side by side.
 
     Elsewhere copying costs more than the addresses it saves (3x3 layers of 64 to 512 channels on Zen 4).
     """
@@ -127,7 +127,8 @@ def _by_strips(problem: ConvProblem, taps: Any) -> bool:
 
     extent = lowering.extent(problem)
     channels = cut(taps, extent, lowering.example(problem))[2]
-    whole = channels == extent.channels or taps.width < ROWS
+    short = taps.width < ROWS and problem.layout == "channels_last"
+    whole = channels == extent.channels or short
     return channels > 0 and (whole or problem.dtype == "float16")
 
 
