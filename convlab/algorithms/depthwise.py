@@ -79,22 +79,9 @@ class Depthwise(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
-        from ..kernels.cpu.depthwise import depthwise
-        from ..kernels.cpu.depthwise_direct import depthwise_direct
-        from ..kernels.cpu.depthwise_last import depthwise_last
-        from . import lowering
+        from .depthwise_passes import Passes
 
-        shape = problem.groups, problem.out_channels // problem.groups, problem.in_channels // problem.groups, -1
-        taps = np.reshape(weight, shape).astype(lowering.example(problem).dtype)
-        if problem.direction == "backward_data":
-            taps = taps.swapaxes(1, 2)
-        passes = []
-        for sweep in _sweeps(problem):
-            chosen = np.where(sweep.weights < 0, 0, taps[..., sweep.weights])
-            chosen = chosen.reshape(problem.groups, -1).T if _by_channels(problem) else chosen.reshape(-1)
-            passes.append((sweep, np.ascontiguousarray(chosen)))
-        kernel = depthwise_last if _by_channels(problem) else depthwise_direct if _is_direct(problem) else depthwise
-        return kernel, lowering.extent(problem), lowering.example(problem), passes
+        return Passes(problem, _sweeps(problem), weight, _by_channels(problem), _is_direct(problem))
 
     def run(
         self,
@@ -105,22 +92,7 @@ class Depthwise(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.depthwise import depthwise
-        from ..kernels.cpu.depthwise_direct import depthwise_direct
-        from . import lowering
-        from .launch import launch
-
-        source, bias = operands
-        kernel, extent, zero, passes = state
-        # A view may lie in memory otherwise than its layout says; a strip takes any.
-        if kernel is depthwise_direct and not source.strides[-1] == out.strides[-1] == source.itemsize:
-            kernel = depthwise
-        x, (values, code) = lowering.image_tensor(problem, source), lowering.epilogue(problem, bias)
-        for sweep, weights in passes:
-            # A single sweep writes everything, and these layers are so short that slicing `out` would show.
-            alone = len(passes) == 1
-            y = lowering.image_tensor(problem, out) if alone else lowering.outputs_of(sweep, out, problem)
-            launch(kernel, x, weights, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
+        state.run(*operands, out, ctx.threads)
 
 
 @functools.lru_cache(maxsize=128)

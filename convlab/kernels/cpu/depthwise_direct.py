@@ -11,8 +11,10 @@ from ..compile import jit
 from . import depthwise_window as window
 from . import memory, simd
 from .depthwise import limits
-from .depthwise_image import PADDING, put_rows, shape_of, slide_image, square
+from .depthwise_image import PADDING, put_rows, slide_image
+from .flat import extent_in, taps_in
 from .parallel import split
+from .tensor import Tensor
 
 # Literals, by name: intrinsics take no others.
 _ONE, _TWO, _THREE, _FIVE = 1, 2, 3, 5
@@ -34,7 +36,7 @@ def image_rows(
     output, row: bytes from row to row; low and high: bounds of the result.
     """
     simd.outlined()
-    kernel = square(start, weights, weight, shape)
+    kernel = window.taken(start, weights, weight, shape)
     tall, lanes, item = window.height(kernel), simd.lanes(start), weights.itemsize
     # A vector wider than a row runs over into rows that are written after it; the last rows, `cut` of them, may not.
     cut = 0
@@ -106,37 +108,37 @@ def depthwise_direct_serial(
             target = memory.address(y.data) + image * y.image + f * y.channel + top * y.row
             if size == 3 and step == 1 and not narrow:
                 image_rows(
-                    shape_of(_THREE, _ONE), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
+                    window.square(_THREE, _ONE), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
                     end, step, rows, taps.width, target, y.row, low, high,
                 )  # fmt: skip
             elif size == 3 and step == 1:
                 image_rows(
-                    shape_of(_THREE, _ONE), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
+                    window.square(_THREE, _ONE), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
                     end, step, rows, taps.width, target, y.row, low, high,
                 )  # fmt: skip
             elif size == 3 and not narrow:
                 image_rows(
-                    shape_of(_THREE, _TWO), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
+                    window.square(_THREE, _TWO), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
                     end, step, rows, taps.width, target, y.row, low, high,
                 )  # fmt: skip
             elif size == 3:
                 image_rows(
-                    shape_of(_THREE, _TWO), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
+                    window.square(_THREE, _TWO), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
                     end, step, rows, taps.width, target, y.row, low, high,
                 )  # fmt: skip
             elif step == 1 and not narrow:
                 image_rows(
-                    shape_of(_FIVE, _ONE), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
+                    window.square(_FIVE, _ONE), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
                     end, step, rows, taps.width, target, y.row, low, high,
                 )  # fmt: skip
             elif step == 1:
                 image_rows(
-                    shape_of(_FIVE, _ONE), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
+                    window.square(_FIVE, _ONE), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
                     end, step, rows, taps.width, target, y.row, low, high,
                 )  # fmt: skip
             else:
                 image_rows(
-                    shape_of(_FIVE, _TWO), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
+                    window.square(_FIVE, _TWO), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
                     end, step, rows, taps.width, target, y.row, low, high,
                 )  # fmt: skip
         top += ROWS
@@ -148,8 +150,13 @@ def depthwise_direct_serial(
 
 @jit
 def depthwise_direct(
-    x: Any, weights: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int, y: Any
+    x: Any, weights: Any, bias: Any, geometry: Any, strides: Any, activation: int, zero: Any, threads: int, y: Any
 ) -> None:
-    """A depthwise convolution, its tasks split evenly over `threads`; see depthwise_direct_serial."""
-    arguments = (x, weights, bias, taps, extent, activation, zero, y)
+    """A depthwise convolution, its tasks split evenly over `threads`; see depthwise_direct_serial.
+
+    geometry: taps and extent, `flat`. x, y, strides: the data of two Tensors, and the other fields of both, flat too.
+    """
+    source, target = Tensor(x, *strides[:5]), Tensor(y, *strides[5:])
+    taps, extent = taps_in(geometry), extent_in(geometry)
+    arguments = (source, weights, bias, taps, extent, activation, zero, target)
     split(depthwise_direct_serial, depthwise_direct_tasks(extent, taps, zero), threads, arguments)

@@ -5,8 +5,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.datamodel.models import OpaqueModel
-from numba.extending import intrinsic, register_model
+from numba.extending import intrinsic
 
 from . import depthwise_window as window
 from . import simd
@@ -14,27 +13,6 @@ from .depthwise_window import Vectors
 
 # The mark of a line of padding in a table of lines.
 PADDING = -(2**62)
-
-
-class Square(types.Opaque):
-    """Numba type of a kernel's shape, known to the compiler: `side` taps each way, outputs `step` positions apart."""
-
-    def __init__(self, side: int, step: int) -> None:
-        self.side, self.step = side, step
-        super().__init__(name=f"Square({side}, {step})")
-
-
-register_model(Square)(OpaqueModel)
-
-
-@intrinsic(prefer_literal=True)
-def shape_of(typingctx: Any, side: Any, step: Any) -> Any:
-    """The Square of two literals."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_dummy_value()
-
-    return Square(side.literal_value, step.literal_value)(side, step), codegen
 
 
 def _lanes_between(builder: Any, begin: Any, end: Any, lanes: int) -> Any:
@@ -56,21 +34,6 @@ def _masked(builder: Any, name: str, value: ir.Type, position: Any, *rest: Any) 
         f"llvm.masked.{name}.v{value.count}{element}.p0",
     )
     return builder.call(function, operands)
-
-
-@intrinsic
-def square(typingctx: Any, start: Any, weights: Any, position: Any, shape: Any) -> Any:
-    """The weights of a square kernel from a byte address on, broadcast."""
-    vectors = Vectors(start.dtype, shape.side**2, start.lanes)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        item, values = start.dtype.bitwidth // 8, []
-        for at in range(vectors.count):
-            scalar = simd.load(builder, builder.add(args[2], simd.I64(at * item)), weights.dtype, start.dtype)
-            values.append(simd.broadcast(builder, scalar, start.lanes))
-        return window.packed(vectors, builder, values)
-
-    return vectors(start, weights, types.intp, shape), codegen
 
 
 @intrinsic
@@ -140,13 +103,7 @@ def put_rows(
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         total, target, row, plain, count, width, *limits = args
-        low, high = (simd.broadcast(builder, limit, sums.lanes) for limit in limits)
-        values = []
-        for at in range(sums.count):
-            value = builder.extract_value(total, at)
-            for bound, operator in ((low, "<"), (high, ">")):  # a NaN is neither
-                value = builder.select(builder.fcmp_ordered(operator, value, bound), bound, value)
-            values.append(value)
+        values = [window.limited(builder, builder.extract_value(total, at), *limits) for at in range(sums.count)]
         all_plain = builder.icmp_signed(">=", plain, simd.I64(sums.count))
         with builder.if_else(all_plain, likely=True) as (then, otherwise):
             with then:

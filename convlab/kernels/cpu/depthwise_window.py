@@ -9,7 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.datamodel import PrimitiveModel
+from numba.core.datamodel.models import OpaqueModel, PrimitiveModel
 from numba.extending import intrinsic, register_model
 
 from . import simd
@@ -40,6 +40,27 @@ class _VectorsModel(PrimitiveModel):
         super().__init__(manager, vectors, vectors.data)
 
 
+class Square(types.Opaque):
+    """Numba type of a kernel's shape, known to the compiler: `side` taps each way, outputs `step` positions apart."""
+
+    def __init__(self, side: int, step: int) -> None:
+        self.side, self.step, self.count = side, step, side**2
+        super().__init__(name=f"Square({side}, {step})")
+
+
+register_model(Square)(OpaqueModel)
+
+
+@intrinsic(prefer_literal=True)
+def square(typingctx: Any, side: Any, step: Any) -> Any:
+    """The Square of two literals."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_dummy_value()
+
+    return Square(side.literal_value, step.literal_value)(side, step), codegen
+
+
 def packed(vectors: Vectors, builder: Any, values: list[Any]) -> Any:
     result = ir.Constant(vectors.data, ir.Undefined)
     for at, value in enumerate(values):
@@ -47,7 +68,15 @@ def packed(vectors: Vectors, builder: Any, values: list[Any]) -> Any:
     return result
 
 
-def outputs_at_once(kernel: Vectors) -> int:
+def limited(builder: Any, value: Any, low: Any, high: Any) -> Any:
+    """A vector's elements, kept between two numbers; a NaN is neither below nor above."""
+    for limit, operator in ((low, "<"), (high, ">")):
+        bound = simd.broadcast(builder, limit, value.type.count)
+        value = builder.select(builder.fcmp_ordered(operator, value, bound), bound, value)
+    return value
+
+
+def outputs_at_once(kernel: Vectors | Square) -> int:
     """Of `slide` with MANY: what the weights and three lines leave free of the registers."""
     return max(_LEAST, min(_MOST, simd.REGISTERS - 3 - kernel.count))
 
@@ -66,11 +95,12 @@ def constant(typingctx: Any, number: Any, divisor: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def taken(typingctx: Any, like: Any, weights: Any, position: Any, count: Any) -> Any:
-    """`count` (a literal) weights from a byte address on, as vectors like that of `like`.
+    """`count` (a literal, or the Square of the kernel) weights from a byte address on, as vectors like that of `like`.
 
     weights: an array (taps,), whose elements are broadcast, or (taps, channels), of whose rows a vector is taken.
     """
-    vectors = Vectors(like.dtype, count.literal_value, like.lanes)
+    total = count.count if isinstance(count, Square) else count.literal_value
+    vectors = Vectors(like.dtype, total, like.lanes)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[1])(context, builder, args[1])
@@ -101,7 +131,7 @@ def loaded(typingctx: Any, like: Any, source: Any, position: Any) -> Any:
 
 @intrinsic
 def height(typingctx: Any, kernel: Any) -> Any:
-    """Outputs that `slide` makes at once with MANY."""
+    """Outputs that a kernel, its weights or its Square, makes at once with MANY."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return simd.I64(outputs_at_once(kernel))
@@ -183,3 +213,15 @@ def keep(typingctx: Any, sums: Any, buffer: Any, position: Any, pitch: Any, more
         return context.get_dummy_value()
 
     return types.void(sums, buffer, types.intp, types.intp, types.boolean), codegen
+
+
+@intrinsic
+def kept(typingctx: Any, sums: Any, buffer: Any, position: Any, pitch: Any) -> Any:
+    """As many sums, from where `keep` put them."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        places = [builder.add(args[2], builder.mul(args[3], simd.I64(at))) for at in range(sums.count)]
+        values = [simd.load(builder, where, sums.dtype, sums.dtype, sums.lanes) for where in places]
+        return packed(sums, builder, values)
+
+    return sums(sums, buffer, types.intp, types.intp), codegen
