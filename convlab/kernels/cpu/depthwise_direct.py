@@ -25,32 +25,63 @@ _ZEROS = 4
 
 
 @jit
-def image_rows(
-    shape: Any, start: Any, weights: Any, weight: int, plane: int, table: int, zeros: int, begin: int, end: int,
-    step: int, rows: int, width: int, target: int, row: int, low: Any, high: Any,
+def image_tasks(
+    shape: Any, like: Any, start: int, stop: int, x: Any, weights: Any, bias: Any, taps: Any, extent: Any,
+    activation: int, zero: Any, y: Any,
 ) -> None:  # fmt: skip
-    """Some rows of outputs of one channel.
-
-    shape: a Square, and step its step. start: one vector, the bias. weight: byte address of the weights. plane: byte
-    address in line 0 of what the first tap reads; for table to end see slide_image. target: byte address of the first
-    output, row: bytes from row to row; low and high: bounds of the result.
-    """
+    """depthwise_direct_serial of kernels of one Square, in vectors like that of `like`."""
     simd.outlined()
-    kernel = window.taken(start, weights, weight, shape)
-    tall, lanes, item = window.height(kernel), simd.lanes(start), weights.itemsize
-    # A vector wider than a row runs over into rows that are written after it; the last rows, `cut` of them, may not.
-    cut = 0
-    if width < lanes:
-        cut = (lanes - 1) // width if row == width * item else rows
-    for r in range(0, rows, tall):
-        count = min(tall, rows - r)
-        for column in range(0, width, lanes):
-            c = max(0, min(column, width - lanes))  # the last vector overlaps the one before
-            at = c * step
-            sums = slide_image(
-                kernel, start, plane + at * item, table + r * step * 8, zeros, begin - at, end - at, shape
-            )  # fmt: skip
-            put_rows(sums, target + r * row + c * item, row, min(count, rows - cut - r), count, width, low, high)
+    low, high, _ = limits(activation, zero)
+    zeros, table = memory.stack_vectors(zero, _ZEROS), memory.stack(1, LINES)
+    for i in range(len(zeros)):
+        zeros[i] = 0
+    item, nothing, lines_at = zeros.itemsize, memory.address(zeros), memory.address(table)
+    tall, lanes, step, size, width = window.height(shape), simd.lanes(like), taps.point_step, len(taps.k), taps.width
+    begin = 0
+    while taps.points[begin] < 0:
+        begin += 1
+    end = begin + taps.runs[begin]
+    source = memory.address(x.data) + taps.planes[taps.i[0]] * x.plane + (taps.points[begin] - begin) * item
+    down, filled = (taps.height + ROWS - 1) // ROWS, -1
+    top, group = start % down * ROWS, start // down
+    image, group = group // extent.groups, group % extent.groups
+    # A vector wider than a row runs over into what is written after it; at the end of a task, only where that is so.
+    together = y.row == width * item and y.channel == taps.height * y.row
+    together = together and (extent.images == 1 or y.image == extent.groups * extent.filters * y.channel)
+    last = (lanes - 1) // width if y.row == width * item else ROWS
+    for task in range(start, stop):
+        rows = min(ROWS, taps.height - top)
+        if filled != top:
+            filled, lines = top, (rows - 1) * step + size
+            for i in range(LINES):
+                line = taps.lines[top * step + i] if i < lines else -1
+                table[i] = line * x.row if line >= 0 else PADDING
+        plane = source + image * x.image + group * x.channel
+        for f in range(group * extent.filters, (group + 1) * extent.filters):
+            kernel = window.taken(like, weights, memory.address(weights) + f * size * size * item, shape)
+            first = zero
+            if len(bias):
+                first = memory.load_at(bias, zero, memory.address(bias) + f * bias.itemsize)
+            initial = window.filled(like, first)
+            target = memory.address(y.data) + image * y.image + f * y.channel + top * y.row
+            cut = last
+            if width >= lanes or (together and (task + 1 < stop or f + 1 < (group + 1) * extent.filters)):
+                cut = 0
+            for r in range(0, rows, tall):
+                count = min(tall, rows - r)
+                for column in range(0, width, lanes):
+                    c = max(0, min(column, width - lanes))  # the last vector overlaps the one before
+                    at = c * step
+                    sums = slide_image(
+                        kernel, initial, plane + at * item, lines_at + r * step * 8, nothing, begin - at, end - at, shape
+                    )  # fmt: skip
+                    to = target + r * y.row + c * item
+                    put_rows(sums, to, y.row, min(count, rows - cut - r), count, width, low, high)
+        top += ROWS
+        if top >= taps.height:
+            top, group = 0, group + 1
+            if group == extent.groups:
+                group, image = 0, image + 1
 
 
 def is_direct(taps: Any, extent: Any) -> bool:
@@ -79,73 +110,23 @@ def depthwise_direct_serial(
     Columns of x and y lie side by side, in the accumulator's type; activation is NONE, RELU or RELU6.
     """
     simd.outlined()
-    low, high, _ = limits(activation, zero)
-    zeros, table = memory.stack_vectors(zero, _ZEROS), memory.stack(1, LINES)
-    for i in range(len(zeros)):
-        zeros[i] = 0
-    item, nothing, step, size = zeros.itemsize, memory.address(zeros), taps.point_step, len(taps.k)
-    begin = 0
-    while taps.points[begin] < 0:
-        begin += 1
-    end = begin + taps.runs[begin]
-    source = memory.address(x.data) + taps.planes[taps.i[0]] * x.plane + (taps.points[begin] - begin) * item
-    down, filled, narrow = (taps.height + ROWS - 1) // ROWS, -1, 2 * taps.width <= simd.lanes(zero)
-    top, group = start % down * ROWS, start // down
-    image, group = group // extent.groups, group % extent.groups
-    for _ in range(start, stop):
-        rows = min(ROWS, taps.height - top)
-        if filled != top:
-            filled, lines = top, (rows - 1) * step + size
-            for i in range(LINES):
-                line = taps.lines[top * step + i] if i < lines else -1
-                table[i] = line * x.row if line >= 0 else PADDING
-        plane, at = source + image * x.image + group * x.channel, memory.address(table)
-        for f in range(group * extent.filters, (group + 1) * extent.filters):
-            weight = memory.address(weights) + f * size * size * item
-            first = zero
-            if len(bias):
-                first = memory.load_at(bias, zero, memory.address(bias) + f * bias.itemsize)
-            target = memory.address(y.data) + image * y.image + f * y.channel + top * y.row
-            if size == 3 and step == 1 and not narrow:
-                image_rows(
-                    window.square(_THREE, _ONE), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
-                    end, step, rows, taps.width, target, y.row, low, high,
-                )  # fmt: skip
-            elif size == 3 and step == 1:
-                image_rows(
-                    window.square(_THREE, _ONE), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
-                    end, step, rows, taps.width, target, y.row, low, high,
-                )  # fmt: skip
-            elif size == 3 and not narrow:
-                image_rows(
-                    window.square(_THREE, _TWO), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
-                    end, step, rows, taps.width, target, y.row, low, high,
-                )  # fmt: skip
-            elif size == 3:
-                image_rows(
-                    window.square(_THREE, _TWO), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
-                    end, step, rows, taps.width, target, y.row, low, high,
-                )  # fmt: skip
-            elif step == 1 and not narrow:
-                image_rows(
-                    window.square(_FIVE, _ONE), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
-                    end, step, rows, taps.width, target, y.row, low, high,
-                )  # fmt: skip
-            elif step == 1:
-                image_rows(
-                    window.square(_FIVE, _ONE), window.constant(first, _TWO), weights, weight, plane, at, nothing, begin,
-                    end, step, rows, taps.width, target, y.row, low, high,
-                )  # fmt: skip
-            else:
-                image_rows(
-                    window.square(_FIVE, _TWO), window.constant(first, _ONE), weights, weight, plane, at, nothing, begin,
-                    end, step, rows, taps.width, target, y.row, low, high,
-                )  # fmt: skip
-        top += ROWS
-        if top >= taps.height:
-            top, group = 0, group + 1
-            if group == extent.groups:
-                group, image = 0, image + 1
+    task = start, stop, x, weights, bias, taps, extent, activation, zero, y
+    size, step, narrow = len(taps.k), taps.point_step, 2 * taps.width <= simd.lanes(zero)
+    whole, half = window.constant(zero, _ONE), window.constant(zero, _TWO)
+    if size == 3 and step == 1 and not narrow:
+        image_tasks(window.square(_THREE, _ONE), whole, *task)
+    elif size == 3 and step == 1:
+        image_tasks(window.square(_THREE, _ONE), half, *task)
+    elif size == 3 and not narrow:
+        image_tasks(window.square(_THREE, _TWO), whole, *task)
+    elif size == 3:
+        image_tasks(window.square(_THREE, _TWO), half, *task)
+    elif step == 1 and not narrow:
+        image_tasks(window.square(_FIVE, _ONE), whole, *task)
+    elif step == 1:
+        image_tasks(window.square(_FIVE, _ONE), half, *task)
+    else:
+        image_tasks(window.square(_FIVE, _TWO), whole, *task)
 
 
 @jit

@@ -36,6 +36,18 @@ def _masked(builder: Any, name: str, value: ir.Type, position: Any, *rest: Any) 
     return builder.call(function, operands)
 
 
+def _alternate(builder: Any, first: Any, second: Any, third: Any, side: int) -> list[Any]:
+    """Of vectors that follow each other, for b < side: every second element from number b on."""
+    lanes, values = first.type.count, []
+    for b in range(side):
+        a, c, places = (first, second, range(b, b + 2 * lanes, 2)) if b < 2 else (values[b % 2], third, range(lanes))
+        if b >= 2:  # lanes of what begins b // 2 earlier, then what follows
+            skipped = b // 2
+            places = [i + skipped if i + skipped < lanes else 2 * (i + skipped) - lanes + b % 2 for i in range(lanes)]
+        values.append(builder.shuffle_vector(a, c, ir.Constant(ir.VectorType(simd.I32, lanes), [simd.I32(i) for i in places])))
+    return values
+
+
 @intrinsic
 def slide_image(
     typingctx: Any, kernel: Any, start: Any, position: Any, lines: Any, zeros: Any, begin: Any, end: Any, shape: Any
@@ -54,11 +66,8 @@ def slide_image(
         weights, bias, position, lines, zeros, begin, end, _ = args
         vector = ir.VectorType(simd.llvm_scalar(kernel.dtype), lanes)
         nothing = ir.Constant(vector, None)
-        # Elements from which on whole vectors are loaded: under a stride two side by side, then taken apart.
-        if stride == 1:
-            offsets = list(range(side))
-        else:
-            offsets = [b + half for b in range(0, side, 2) for half in (0, lanes)]
+        # Elements from which on vectors are loaded: one for each tap, or under a stride three that follow each other.
+        offsets = list(range(side)) if stride == 1 else [0, lanes, 2 * lanes]
         masks = [
             _lanes_between(builder, builder.sub(begin, simd.I64(o)), builder.sub(end, simd.I64(o)), lanes)
             for o in offsets
@@ -73,14 +82,7 @@ def slide_image(
                 for o, mask in zip(offsets, masks, strict=True)
             ]
             if stride == 2:
-                values = [
-                    builder.shuffle_vector(
-                        values[b // 2 * 2],
-                        values[b // 2 * 2 + 1],
-                        ir.Constant(ir.VectorType(simd.I32, lanes), [simd.I32(b % 2 + 2 * i) for i in range(lanes)]),
-                    )
-                    for b in range(side)
-                ]
+                values = _alternate(builder, *values, side)
             for b in range(side):
                 for r in range(rows):
                     a = line - r * stride

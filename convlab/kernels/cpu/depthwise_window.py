@@ -93,6 +93,16 @@ def constant(typingctx: Any, number: Any, divisor: Any) -> Any:
     return vectors(dtype, divisor), codegen
 
 
+@intrinsic
+def filled(typingctx: Any, like: Any, number: Any) -> Any:
+    """A number in all lanes of one vector, of as many as that of `like` has."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return packed(like, builder, [simd.broadcast(builder, args[1], like.lanes)])
+
+    return like(like, like.dtype), codegen
+
+
 @intrinsic(prefer_literal=True)
 def taken(typingctx: Any, like: Any, weights: Any, position: Any, count: Any) -> Any:
     """`count` (a literal, or the Square of the kernel) weights from a byte address on, as vectors like that of `like`.
