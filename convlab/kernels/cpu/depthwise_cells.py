@@ -6,6 +6,7 @@ their sum is negative, and the cell is read from zeros. The cells of the columns
 wait in a ring, close together: in the image they lie at such distances that in L1 they would displace each other.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from numba import types
@@ -31,8 +32,8 @@ def _entry(builder: Any, table: Any, index: int) -> Any:
 
 
 def _lines(shape: Any) -> int:
-    """Lines of the image that the outputs made at once read."""
-    return (window.outputs_at_once(shape) - 1) * shape.step + shape.side
+    """Lines in a column of the ring: those that outputs made at once read."""
+    return window.lines_of(shape, window.outputs_at_once(shape))
 
 
 @intrinsic
@@ -45,36 +46,43 @@ def ring_lines(typingctx: Any, shape: Any) -> Any:
     return types.intp(shape), codegen
 
 
-def _place(builder: Any, ring: Any, number: Any, shape: Any) -> Any:
-    """Byte address of a column of the ring."""
-    slot = builder.and_(number, simd.I64(RING - 1))
-    return builder.add(ring, builder.mul(slot, simd.I64(_lines(shape) * simd.VECTOR_BYTES)))
-
-
 @intrinsic
-def slide_ring(typingctx: Any, kernel: Any, start: Any, position: Any, number: Any, shape: Any) -> Any:
+def slide_ring(
+    typingctx: Any, kernel: Any, start: Any, weights: Any, weight: Any, position: Any, first: Any, shape: Any
+) -> Any:
     """start + the sums of as many outputs, below each other, as window.height says.
 
-    kernel: the weights of a square kernel, shape: its Square. number: of the first column that they read in the ring.
+    kernel: the weights that stay in registers, if they do; else they are read from byte address `weight` on. position:
+    byte address of the ring; first: number of the first column that the outputs read in it.
     """
-    side, step, rows = shape.side, shape.step, window.outputs_at_once(kernel)
-    result = Vectors(kernel.dtype, rows, kernel.lanes)
+    side, rows, wide, lanes = shape.side, window.outputs_at_once(shape), kernel.dtype, kernel.lanes
+    result = Vectors(wide, rows, lanes)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        weights, bias, position, number, _ = args
+        held, bias, array, weight, position, first, _ = args
+        step = builder.extract_value(context.make_array(weights)(context, builder, array).strides, 0)
+
+        def column(number: Any) -> Iterator[Any]:
+            slot = builder.and_(builder.add(first, number), simd.I64(RING - 1))
+            place = builder.add(position, builder.mul(slot, simd.I64(_lines(shape) * simd.VECTOR_BYTES)))
+            for line in range(_lines(shape)):
+                where = builder.add(place, simd.I64(line * simd.VECTOR_BYTES))
+                yield simd.load(builder, where, wide, wide, lanes)
+
+        def weights_of(number: Any) -> list[Any]:
+            numbers = [builder.add(number, simd.I64(a * side)) for a in range(side)]
+            return [simd.load(builder, builder.add(weight, builder.mul(n, step)), wide, wide, lanes) for n in numbers]
+
         sums = [builder.extract_value(bias, 0)] * rows
-        columns = [_place(builder, position, builder.add(number, simd.I64(b)), shape) for b in range(side)]
-        for line in range(_lines(shape)):
-            users = [(r, line - r * step) for r in range(rows) if 0 <= line - r * step < side]
-            for b, column in enumerate(columns):
-                where = builder.add(column, simd.I64(line * simd.VECTOR_BYTES))
-                value = simd.load(builder, where, kernel.dtype, kernel.dtype, kernel.lanes)
-                for r, a in users:
-                    weight = builder.extract_value(weights, a * side + b)
-                    sums[r] = simd.multiply_add(builder, weight, value, sums[r])
+        if not kernel.count:
+            return window.packed(result, builder, window.add_columns(builder, sums, shape, column, weights_of))
+        for line, values in enumerate(zip(*(column(simd.I64(b)) for b in range(side)), strict=True)):
+            for b, value in enumerate(values):
+                for r, a in window.users(shape, line, rows):
+                    sums[r] = simd.multiply_add(builder, builder.extract_value(held, a * side + b), value, sums[r])
         return window.packed(result, builder, sums)
 
-    return result(kernel, start, types.intp, types.intp, shape), codegen
+    return result(kernel, start, weights, types.intp, types.intp, types.intp, shape), codegen
 
 
 @intrinsic

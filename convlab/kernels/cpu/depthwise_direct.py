@@ -58,7 +58,8 @@ def image_tasks(
                 table[i] = line * x.row if line >= 0 else PADDING
         plane = source + image * x.image + group * x.channel
         for f in range(group * extent.filters, (group + 1) * extent.filters):
-            kernel = window.taken(like, weights, memory.address(weights) + f * size * size * item, shape)
+            weight = memory.address(weights) + f * size * size * item
+            kernel = window.taken(like, weights, weight, shape)
             first = zero
             if len(bias):
                 first = memory.load_at(bias, zero, memory.address(bias) + f * bias.itemsize)
@@ -73,7 +74,8 @@ def image_tasks(
                     c = max(0, min(column, width - lanes))  # the last vector overlaps the one before
                     at = c * step
                     sums = slide_image(
-                        kernel, initial, plane + at * item, lines_at + r * step * 8, nothing, begin - at, end - at, shape
+                        kernel, initial, weights, weight, plane + at * item, lines_at + r * step * 8, nothing,
+                        begin - at, end - at, shape,
                     )  # fmt: skip
                     to = target + r * y.row + c * item
                     put_rows(sums, to, y.row, min(count, rows - cut - r), count, width, low, high)

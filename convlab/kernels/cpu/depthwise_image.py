@@ -1,5 +1,6 @@
 """What depthwise_direct.py does in registers: lines of an image under a mask, their sums, and rows of results."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -50,48 +51,58 @@ def _alternate(builder: Any, first: Any, second: Any, third: Any, side: int) -> 
 
 @intrinsic
 def slide_image(
-    typingctx: Any, kernel: Any, start: Any, position: Any, lines: Any, zeros: Any, begin: Any, end: Any, shape: Any
+    typingctx: Any, kernel: Any, start: Any, weights: Any, weight: Any, position: Any, lines: Any, zeros: Any, begin: Any,
+    end: Any, shape: Any,
 ) -> Any:  # fmt: skip
     """start + the sums of as many outputs, below each other, as window.height says.
 
+    kernel: the weights that stay in registers, if they do; else they are read from byte address `weight` on.
     position: byte address in the image's line 0 of what the first output's first tap reads. lines: byte address of a
     table: for each line that the outputs read, bytes from line 0 to it, or PADDING: then it is read from the zeros
     at byte address `zeros`. begin, end: positions from the first tap's on that are not padding.
     """
-    side, stride, lanes = shape.side, shape.step, kernel.lanes
-    rows = window.outputs_at_once(kernel)
+    side, stride, lanes, rows = shape.side, shape.step, kernel.lanes, window.outputs_at_once(shape)
     result, item = Vectors(kernel.dtype, rows, lanes), kernel.dtype.bitwidth // 8
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        weights, bias, position, lines, zeros, begin, end, _ = args
+        held, bias, _, weight, position, lines, zeros, begin, end, _ = args
         vector = ir.VectorType(simd.llvm_scalar(kernel.dtype), lanes)
-        nothing = ir.Constant(vector, None)
-        # Elements from which on vectors are loaded: one for each tap, or under a stride three that follow each other.
-        offsets = list(range(side)) if stride == 1 else [0, lanes, 2 * lanes]
-        masks = [
-            _lanes_between(builder, builder.sub(begin, simd.I64(o)), builder.sub(end, simd.I64(o)), lanes)
-            for o in offsets
-        ]
-        sums = [builder.extract_value(bias, 0)] * rows
-        for line in range((rows - 1) * stride + side):
+        places = []
+        for line in range(window.lines_of(shape, rows)):
             down = simd.load(builder, builder.add(lines, simd.I64(8 * line)), types.intp, types.intp)
             padding = builder.icmp_signed("==", down, simd.I64(PADDING))
-            here = builder.select(padding, zeros, builder.add(position, down))
-            values = [
-                _masked(builder, "load", vector, builder.add(here, simd.I64(o * item)), mask, nothing)
-                for o, mask in zip(offsets, masks, strict=True)
-            ]
-            if stride == 2:
-                values = _alternate(builder, *values, side)
-            for b in range(side):
-                for r in range(rows):
-                    a = line - r * stride
-                    if 0 <= a < side:
-                        weight = builder.extract_value(weights, a * side + b)
-                        sums[r] = simd.multiply_add(builder, weight, values[b], sums[r])
+            places.append(builder.select(padding, zeros, builder.add(position, down)))
+
+        def read(first: Any, offsets: list[int]) -> Iterator[list[Any]]:
+            """Of each line, the vectors that begin so many elements after `first`."""
+            shifts = [builder.add(first, simd.I64(offset)) for offset in offsets]
+            masks = [_lanes_between(builder, builder.sub(begin, o), builder.sub(end, o), lanes) for o in shifts]
+            for place in places:
+                wheres = [builder.add(place, builder.mul(o, simd.I64(item))) for o in shifts]
+                nothing = ir.Constant(vector, None)
+                yield [_masked(builder, "load", vector, w, m, nothing) for w, m in zip(wheres, masks, strict=True)]
+
+        def column(number: Any) -> Iterator[Any]:
+            for values in read(number, [0, lanes][:stride]):
+                yield values[0] if stride == 1 else _alternate(builder, *values, None, 1)[0]
+
+        def weights_of(number: Any) -> list[Any]:
+            numbers = [builder.add(number, simd.I64(a * side)) for a in range(side)]
+            wheres = [builder.add(weight, builder.mul(n, simd.I64(item))) for n in numbers]
+            return [simd.broadcast(builder, simd.load(builder, w, kernel.dtype, kernel.dtype), lanes) for w in wheres]
+
+        sums = [builder.extract_value(bias, 0)] * rows
+        if not kernel.count:
+            return window.packed(result, builder, window.add_columns(builder, sums, shape, column, weights_of))
+        offsets = list(range(side)) if stride == 1 else [0, lanes, 2 * lanes]
+        for line, values in enumerate(read(simd.I64(0), offsets)):
+            taps = values if stride == 1 else _alternate(builder, *values, side)
+            for b, value in enumerate(taps):
+                for r, a in window.users(shape, line, rows):
+                    sums[r] = simd.multiply_add(builder, builder.extract_value(held, a * side + b), value, sums[r])
         return window.packed(result, builder, sums)
 
-    return result(kernel, start, *[types.intp] * 5, shape), codegen
+    return result(kernel, start, weights, *[types.intp] * 6, shape), codegen
 
 
 @intrinsic

@@ -96,7 +96,7 @@ def near_columns(
                 for i in range(found):
                     memory.fill_vector(ring, place + places[i], zero)
             ready += 1
-        sums = cells.slide_ring(kernel, start, base, column * step, shape)
+        sums = cells.slide_ring(kernel, start, weights, weight, base, column * step, shape)
         put(sums, y, target + column * y.column, count, buffer, activation, low, high, simple)
 
 

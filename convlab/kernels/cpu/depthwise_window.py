@@ -5,10 +5,12 @@ that several of them read is loaded once. A vector holds neighbouring outputs of
 broadcast; or it holds channels, and the weights differ from lane to lane. Here they are only vectors.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.datamodel.models import OpaqueModel, PrimitiveModel
 from numba.extending import intrinsic, register_model
 
@@ -20,6 +22,8 @@ MANY, ONE = 0, 1
 _MOST, _LEAST = 7, 4
 # Of `summed`, whose weights pass by one at a time.
 FEW = 4
+# Side of the largest square kernel whose weights stay in registers.
+_HELD = 3
 
 
 class Vectors(types.Type):
@@ -41,10 +45,13 @@ class _VectorsModel(PrimitiveModel):
 
 
 class Square(types.Opaque):
-    """Numba type of a kernel's shape, known to the compiler: `side` taps each way, outputs `step` positions apart."""
+    """Numba type of a kernel's shape, known to the compiler: `side` taps each way, outputs `step` positions apart.
+
+    count: weights that stay in registers, all of them or none: then they pass by, one column of taps after the other.
+    """
 
     def __init__(self, side: int, step: int) -> None:
-        self.side, self.step, self.count = side, step, side**2
+        self.side, self.step, self.count = side, step, side**2 if side <= _HELD else 0
         super().__init__(name=f"Square({side}, {step})")
 
 
@@ -77,8 +84,38 @@ def limited(builder: Any, value: Any, low: Any, high: Any) -> Any:
 
 
 def outputs_at_once(kernel: Vectors | Square) -> int:
-    """Of `slide` with MANY: what the weights and three lines leave free of the registers."""
-    return max(_LEAST, min(_MOST, simd.REGISTERS - 3 - kernel.count))
+    """What the weights, all or those of a column of taps, and three lines leave free of the registers."""
+    weights = kernel.count or getattr(kernel, "side", 0)
+    return max(_LEAST, min(_MOST, simd.REGISTERS - 3 - weights))
+
+
+def add_columns(
+    builder: Any, sums: list[Any], shape: Square, columns: Callable[[Any], list[Any]], weights: Callable[[Any], list[Any]]
+) -> list[Any]:
+    """sums + column after column of taps, in a loop: its weights times the lines that the outputs read.
+
+    columns(number of a column of taps): a value a line. weights(it): those of the column. In a loop, and not one after
+    the other, because LLVM would load everything first and spill it.
+    """
+    totals = [cgutils.alloca_once_value(builder, value) for value in sums]
+    with cgutils.for_range(builder, simd.I64(shape.side)) as loop:
+        taps, current = weights(loop.index), [builder.load(total) for total in totals]
+        for line, value in enumerate(columns(loop.index)):
+            for r, a in users(shape, line, len(sums)):
+                current[r] = simd.multiply_add(builder, taps[a], value, current[r])
+        for total, value in zip(totals, current, strict=True):
+            builder.store(value, total)
+    return [builder.load(total) for total in totals]
+
+
+def lines_of(shape: Square, rows: int) -> int:
+    """Lines of the image that so many outputs below each other read."""
+    return (rows - 1) * shape.step + shape.side
+
+
+def users(shape: Square, line: int, rows: int) -> list[tuple[int, int]]:
+    """Which outputs read a line, and at which of their taps."""
+    return [(r, line - r * shape.step) for r in range(rows) if 0 <= line - r * shape.step < shape.side]
 
 
 @intrinsic(prefer_literal=True)
@@ -105,7 +142,7 @@ def filled(typingctx: Any, like: Any, number: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def taken(typingctx: Any, like: Any, weights: Any, position: Any, count: Any) -> Any:
-    """`count` (a literal, or the Square of the kernel) weights from a byte address on, as vectors like that of `like`.
+    """`count` weights (a literal, or the Square of the kernel) from a byte address on, as vectors like that of `like`.
 
     weights: an array (taps,), whose elements are broadcast, or (taps, channels), of whose rows a vector is taken.
     """
