@@ -25,23 +25,39 @@ _ZEROS = 4
 
 
 @jit
-def image_tasks(
-    shape: Any, like: Any, start: int, stop: int, x: Any, weights: Any, bias: Any, taps: Any, extent: Any,
-    activation: int, zero: Any, y: Any,
-) -> None:  # fmt: skip
-    """depthwise_direct_serial of kernels of one Square, in vectors like that of `like`."""
+def find_lines(taps: Any, top: int, rows: int, row: int, lines: Any) -> None:
+    """The table of what `rows` rows of outputs from row `top` on read: bytes from line 0 to each line, or PADDING."""
     simd.outlined()
-    low, high, _ = limits(activation, zero)
-    zeros, table = memory.stack_vectors(zero, _ZEROS), memory.stack(1, LINES)
-    for i in range(len(zeros)):
-        zeros[i] = 0
-    item, nothing, lines_at = zeros.itemsize, memory.address(zeros), memory.address(table)
-    tall, lanes, step, size, width = window.height(shape), simd.lanes(like), taps.point_step, len(taps.k), taps.width
+    step, many = taps.line_step, (rows - 1) * taps.line_step + len(taps.j)
+    for i in range(len(lines)):
+        line = taps.lines[top * step + i] if i < many else -1
+        lines[i] = line * row if line >= 0 else PADDING
+
+
+@jit
+def find_columns(taps: Any) -> tuple[int, int, int]:
+    """The first position that is not padding, the first after it that is, and the input element at the first."""
+    simd.outlined()
     begin = 0
     while taps.points[begin] < 0:
         begin += 1
-    end = begin + taps.runs[begin]
-    source = memory.address(x.data) + taps.planes[taps.i[0]] * x.plane + (taps.points[begin] - begin) * item
+    return begin, begin + taps.runs[begin], taps.points[begin]
+
+
+@jit
+def image_tasks(
+    shape: Any, like: Any, start: int, stop: int, x: Any, weights: Any, bias: Any, taps: Any, extent: Any,
+    low: Any, high: Any, lines: Any, zeros: Any, y: Any,
+) -> None:  # fmt: skip
+    """depthwise_direct_serial of kernels of one Square, in vectors like that of `like`.
+
+    low, high: bounds of the results. lines: room for a table of them; zeros: what a line of padding reads.
+    """
+    simd.outlined()
+    item, nothing, lines_at, zero = zeros.itemsize, memory.address(zeros), memory.address(lines), zeros[0]
+    begin, end, element = find_columns(taps)
+    source = memory.address(x.data) + taps.planes[taps.i[0]] * x.plane + (element - begin) * item
+    tall, lanes, step, size, width = window.height(shape), simd.lanes(like), taps.point_step, len(taps.k), taps.width
     down, filled = (taps.height + ROWS - 1) // ROWS, -1
     top, group = start % down * ROWS, start // down
     image, group = group // extent.groups, group % extent.groups
@@ -52,10 +68,8 @@ def image_tasks(
     for task in range(start, stop):
         rows = min(ROWS, taps.height - top)
         if filled != top:
-            filled, lines = top, (rows - 1) * step + size
-            for i in range(LINES):
-                line = taps.lines[top * step + i] if i < lines else -1
-                table[i] = line * x.row if line >= 0 else PADDING
+            filled = top
+            find_lines(taps, top, rows, x.row, lines)
         plane = source + image * x.image + group * x.channel
         for f in range(group * extent.filters, (group + 1) * extent.filters):
             weight = memory.address(weights) + f * size * size * item
@@ -112,7 +126,12 @@ def depthwise_direct_serial(
     Columns of x and y lie side by side, in the accumulator's type; activation is NONE, RELU or RELU6.
     """
     simd.outlined()
-    task = start, stop, x, weights, bias, taps, extent, activation, zero, y
+    simd.only_calls()
+    low, high, _ = limits(activation, zero)
+    zeros, lines = memory.stack_vectors(zero, _ZEROS), memory.stack(1, LINES)
+    for i in range(len(zeros)):
+        zeros[i] = 0
+    task = start, stop, x, weights, bias, taps, extent, low, high, lines, zeros, y
     size, step, narrow = len(taps.k), taps.point_step, 2 * taps.width <= simd.lanes(zero)
     whole, half = window.constant(zero, _ONE), window.constant(zero, _TWO)
     if size == 3 and step == 1 and not narrow:
