@@ -124,18 +124,17 @@ def put_rows(
                 for value in values:
                     simd.store(builder, value, to, sums.dtype, sums.dtype)
                     to = builder.add(to, row)
-            with otherwise:
-                to = target
+            with otherwise:  # by way of memory: a branch for each row would be more code than all the rest
+                buffer = cgutils.alloca_once_value(builder, window.packed(sums, builder, values))
                 mask = _lanes_between(builder, simd.I64(0), width, sums.lanes)
-                for at, value in enumerate(values):
-                    with builder.if_then(builder.icmp_signed(">", count, simd.I64(at))):
-                        whole = builder.icmp_signed(">", plain, simd.I64(at))
-                        with builder.if_else(whole) as (full, part):
-                            with full:
-                                simd.store(builder, value, to, sums.dtype, sums.dtype)
-                            with part:
-                                _masked(builder, "store", value.type, to, value, mask)
-                    to = builder.add(to, row)
+                with cgutils.for_range(builder, count) as loop:
+                    value = builder.load(cgutils.gep_inbounds(builder, buffer, 0, loop.index))
+                    to = builder.add(target, builder.mul(row, loop.index))
+                    with builder.if_else(builder.icmp_signed("<", loop.index, plain)) as (full, part):
+                        with full:
+                            simd.store(builder, value, to, sums.dtype, sums.dtype)
+                        with part:
+                            _masked(builder, "store", value.type, to, value, mask)
         return context.get_dummy_value()
 
     return types.void(sums, *[types.intp] * 5, sums.dtype, sums.dtype), codegen
