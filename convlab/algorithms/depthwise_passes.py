@@ -4,12 +4,12 @@ Everything is looked up, taken apart and put together beforehand; a call finds t
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..kernels.cpu.depthwise import depthwise
-from ..kernels.cpu.depthwise_direct import depthwise_direct
+from ..kernels.cpu.depthwise_direct import depthwise_3x3, depthwise_5x5
 from ..kernels.cpu.depthwise_last import depthwise_last
 from ..kernels.cpu.flat import flat
 from ..kernels.cpu.tensor import first, storage
@@ -30,18 +30,18 @@ class Pass(NamedTuple):
     geometry: np.ndarray
 
 
-def driver(by_channels: bool, direct: bool) -> Callable[..., None]:
-    """The kernel for images whose channels lie side by side, for those read without a strip, or for any."""
-    return depthwise_last if by_channels else depthwise_direct if direct else depthwise
-
-
 class Passes:
     """The passes of a problem, ready to be run."""
 
     def __init__(
         self, problem: ConvProblem, sweeps: tuple[Sweep, ...], weight: np.ndarray, by_channels: bool, direct: bool
     ) -> None:
-        self._problem, self._driver = problem, driver(by_channels, direct)
+        self._problem = problem
+        self._driver: Callable[..., None] = depthwise
+        if by_channels:
+            self._driver = depthwise_last
+        elif direct:
+            self._driver = depthwise_3x3 if problem.kernel[-1] == 3 else depthwise_5x5
         shape = problem.groups, problem.out_channels // problem.groups, problem.in_channels // problem.groups, -1
         taps = np.reshape(weight, shape).astype(lowering.example(problem).dtype)
         if problem.direction == "backward_data":
@@ -72,7 +72,7 @@ class Passes:
             out[...] = result
 
     def _strides_of(self, source: np.ndarray, part: np.ndarray) -> tuple[int, ...]:
-        """Bytes from image to image, channel, plane, row and column, of both; mostly the same as those asked for last."""
+        """Bytes from image to image, channel, plane, row and column, of both; mostly those of the last call."""
         known, pair = self._strides, (source.strides, part.strides)
         if known is None or known[:2] != pair:
             x, y = (lowering.image_tensor(self._problem, array) for array in (source, part))

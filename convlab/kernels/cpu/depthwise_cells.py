@@ -16,7 +16,6 @@ from . import depthwise_window as window
 from . import simd
 from .depthwise_window import Vectors
 
-PADDING = -(2**62)
 # Columns that the ring holds: a power of two, and not fewer than a kernel reads.
 RING = 8
 

@@ -11,7 +11,9 @@ from ..compile import jit
 from . import depthwise_window as window
 from . import memory, simd
 from .depthwise import limits
-from .depthwise_image import PADDING, put_rows, slide_image
+from .depthwise_image import put_rows, slide_image
+from .depthwise_strip import clear
+from .depthwise_window import PADDING
 from .flat import extent_in, taps_in
 from .parallel import split
 from .tensor import Tensor
@@ -47,14 +49,14 @@ def find_columns(taps: Any) -> tuple[int, int, int]:
 @jit
 def image_tasks(
     shape: Any, like: Any, start: int, stop: int, x: Any, weights: Any, bias: Any, taps: Any, extent: Any,
-    low: Any, high: Any, lines: Any, zeros: Any, y: Any,
+    activation: int, zero: Any, y: Any,
 ) -> None:  # fmt: skip
-    """depthwise_direct_serial of kernels of one Square, in vectors like that of `like`.
-
-    low, high: bounds of the results. lines: room for a table of them; zeros: what a line of padding reads.
-    """
+    """Tasks of depthwise_3x3_serial or depthwise_5x5_serial, of one Square, in vectors like that of `like`."""
     simd.outlined()
-    item, nothing, lines_at, zero = zeros.itemsize, memory.address(zeros), memory.address(lines), zeros[0]
+    low, high, _ = limits(activation, zero)
+    zeros, lines = memory.stack_vectors(zero, _ZEROS), memory.stack(1, LINES)
+    clear(zeros)
+    item, nothing, lines_at = zeros.itemsize, memory.address(zeros), memory.address(lines)
     begin, end, element = find_columns(taps)
     source = memory.address(x.data) + taps.planes[taps.i[0]] * x.plane + (element - begin) * item
     tall, lanes, step, size, width = window.height(shape), simd.lanes(like), taps.point_step, len(taps.k), taps.width
@@ -101,7 +103,7 @@ def image_tasks(
 
 
 def is_direct(taps: Any, extent: Any) -> bool:
-    """Whether depthwise_direct serves the geometry: a plane and a channel a group, 3x3 or 5x5, neighbours together."""
+    """Whether depthwise_3x3 or depthwise_5x5 serves: a plane and a channel a group, neighbours together."""
     size, step = len(taps.k), taps.point_step
     whole = size in (3, 5) and len(taps.j) == size and taps.j[-1] == taps.k[-1] == size - 1
     if not whole or step > 2 or step != taps.line_step or extent.channels > 1 or taps.depth * len(taps.i) > 1:
@@ -118,47 +120,67 @@ def depthwise_direct_tasks(extent: Any, taps: Any, zero: Any) -> int:
 
 
 @jit
-def depthwise_direct_serial(
+def depthwise_3x3_serial(
     start: int, stop: int, x: Any, weights: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any
 ) -> None:
-    """Tasks start … stop − 1 of a convolution that is_direct; parameters as depthwise_serial's.
+    """Tasks start … stop − 1 of a convolution that is_direct, of 3x3; parameters as depthwise_serial's.
 
     Columns of x and y lie side by side, in the accumulator's type; activation is NONE, RELU or RELU6.
     """
     simd.outlined()
     simd.only_calls()
-    low, high, _ = limits(activation, zero)
-    zeros, lines = memory.stack_vectors(zero, _ZEROS), memory.stack(1, LINES)
-    for i in range(len(zeros)):
-        zeros[i] = 0
-    task = start, stop, x, weights, bias, taps, extent, low, high, lines, zeros, y
-    size, step, narrow = len(taps.k), taps.point_step, 2 * taps.width <= simd.lanes(zero)
-    whole, half = window.constant(zero, _ONE), window.constant(zero, _TWO)
-    if size == 3 and step == 1 and not narrow:
-        image_tasks(window.square(_THREE, _ONE), whole, *task)
-    elif size == 3 and step == 1:
+    task = start, stop, x, weights, bias, taps, extent, activation, zero, y
+    whole, half, narrow = window.constant(zero, _ONE), window.constant(zero, _TWO), 2 * taps.width <= simd.lanes(zero)
+    if taps.point_step == 1 and narrow:
         image_tasks(window.square(_THREE, _ONE), half, *task)
-    elif size == 3 and not narrow:
-        image_tasks(window.square(_THREE, _TWO), whole, *task)
-    elif size == 3:
+    elif taps.point_step == 1:
+        image_tasks(window.square(_THREE, _ONE), whole, *task)
+    elif narrow:
         image_tasks(window.square(_THREE, _TWO), half, *task)
-    elif step == 1 and not narrow:
-        image_tasks(window.square(_FIVE, _ONE), whole, *task)
-    elif step == 1:
+    else:
+        image_tasks(window.square(_THREE, _TWO), whole, *task)
+
+
+@jit
+def depthwise_5x5_serial(
+    start: int, stop: int, x: Any, weights: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any
+) -> None:
+    """depthwise_3x3_serial of 5x5; a kernel of its own, as each is half of what there is to compile."""
+    simd.outlined()
+    simd.only_calls()
+    task = start, stop, x, weights, bias, taps, extent, activation, zero, y
+    whole, half = window.constant(zero, _ONE), window.constant(zero, _TWO)
+    if taps.point_step == 1 and 2 * taps.width <= simd.lanes(zero):
         image_tasks(window.square(_FIVE, _ONE), half, *task)
+    elif taps.point_step == 1:
+        image_tasks(window.square(_FIVE, _ONE), whole, *task)
     else:
         image_tasks(window.square(_FIVE, _TWO), whole, *task)
 
 
 @jit
-def depthwise_direct(
+def depthwise_3x3(
     x: Any, weights: Any, bias: Any, geometry: Any, strides: Any, activation: int, zero: Any, threads: int, y: Any
 ) -> None:
-    """A depthwise convolution, its tasks split evenly over `threads`; see depthwise_direct_serial.
+    """A depthwise convolution, its tasks split evenly over `threads`; see depthwise_3x3_serial.
 
     geometry: taps and extent, `flat`. x, y, strides: the data of two Tensors, and the other fields of both, flat too.
     """
     source, target = Tensor(x, *strides[:5]), Tensor(y, *strides[5:])
     taps, extent = taps_in(geometry), extent_in(geometry)
     arguments = (source, weights, bias, taps, extent, activation, zero, target)
-    split(depthwise_direct_serial, depthwise_direct_tasks(extent, taps, zero), threads, arguments)
+    split(depthwise_3x3_serial, depthwise_direct_tasks(extent, taps, zero), threads, arguments)
+
+
+@jit
+def depthwise_5x5(
+    x: Any, weights: Any, bias: Any, geometry: Any, strides: Any, activation: int, zero: Any, threads: int, y: Any
+) -> None:
+    """A depthwise convolution, its tasks split evenly over `threads`; see depthwise_5x5_serial.
+
+    geometry: taps and extent, `flat`. x, y, strides: the data of two Tensors, and the other fields of both, flat too.
+    """
+    source, target = Tensor(x, *strides[:5]), Tensor(y, *strides[5:])
+    taps, extent = taps_in(geometry), extent_in(geometry)
+    arguments = (source, weights, bias, taps, extent, activation, zero, target)
+    split(depthwise_5x5_serial, depthwise_direct_tasks(extent, taps, zero), threads, arguments)

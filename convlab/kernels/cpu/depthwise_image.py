@@ -10,10 +10,8 @@ from numba.extending import intrinsic
 
 from . import depthwise_window as window
 from . import simd
-from .depthwise_window import Vectors
-
-# The mark of a line of padding in a table of lines.
-PADDING = -(2**62)
+from .depthwise_window import PADDING, Vectors
+from .simd.network import shuffle
 
 
 def _lanes_between(builder: Any, begin: Any, end: Any, lanes: int) -> Any:
@@ -37,22 +35,20 @@ def _masked(builder: Any, name: str, value: ir.Type, position: Any, *rest: Any) 
     return builder.call(function, operands)
 
 
-def _alternate(builder: Any, first: Any, second: Any, third: Any, side: int) -> list[Any]:
-    """Of vectors that follow each other, for b < side: every second element from number b on."""
-    lanes, values = first.type.count, []
-    for b in range(side):
-        a, c, places = (first, second, range(b, b + 2 * lanes, 2)) if b < 2 else (values[b % 2], third, range(lanes))
-        if b >= 2:  # lanes of what begins b // 2 earlier, then what follows
-            skipped = b // 2
-            places = [i + skipped if i + skipped < lanes else 2 * (i + skipped) - lanes + b % 2 for i in range(lanes)]
-        values.append(builder.shuffle_vector(a, c, ir.Constant(ir.VectorType(simd.I32, lanes), [simd.I32(i) for i in places])))
+def _alternate(builder: Any, vectors: list[Any], count: int) -> list[Any]:
+    """Of two vectors that follow each other, or three if count > 2: every second element from number 0 … count − 1 on."""
+    lanes = vectors[0].type.count
+    values = [shuffle(builder, *vectors[:2], list(range(b, b + 2 * lanes, 2))) for b in range(min(count, 2))]
+    for b in range(2, count):  # those from number b − 2 on, b − 4, … moved down, and the missing ones behind them
+        places = [i if i < lanes else 2 * i - lanes + b % 2 for i in range(b // 2, b // 2 + lanes)]
+        values.append(shuffle(builder, values[b % 2], vectors[2], places))
     return values
 
 
 @intrinsic
 def slide_image(
-    typingctx: Any, kernel: Any, start: Any, weights: Any, weight: Any, position: Any, lines: Any, zeros: Any, begin: Any,
-    end: Any, shape: Any,
+    typingctx: Any, kernel: Any, start: Any, weights: Any, weight: Any, position: Any, lines: Any, zeros: Any,
+    begin: Any, end: Any, shape: Any,
 ) -> Any:  # fmt: skip
     """start + the sums of as many outputs, below each other, as window.height says.
 
@@ -84,7 +80,7 @@ def slide_image(
 
         def column(number: Any) -> Iterator[Any]:
             for values in read(number, [0, lanes][:stride]):
-                yield values[0] if stride == 1 else _alternate(builder, *values, None, 1)[0]
+                yield values[0] if stride == 1 else _alternate(builder, values, 1)[0]
 
         def weights_of(number: Any) -> list[Any]:
             numbers = [builder.add(number, simd.I64(a * side)) for a in range(side)]
@@ -96,7 +92,7 @@ def slide_image(
             return window.packed(result, builder, window.add_columns(builder, sums, shape, column, weights_of))
         offsets = list(range(side)) if stride == 1 else [0, lanes, 2 * lanes]
         for line, values in enumerate(read(simd.I64(0), offsets)):
-            taps = values if stride == 1 else _alternate(builder, *values, side)
+            taps = values if stride == 1 else _alternate(builder, values, side)
             for b, value in enumerate(taps):
                 for r, a in window.users(shape, line, rows):
                     sums[r] = simd.multiply_add(builder, builder.extract_value(held, a * side + b), value, sums[r])

@@ -67,13 +67,13 @@ def find_columns(plane: int, x: Any, taps: Any, column: int, across: Any) -> Non
     """The columns that an output's taps read; plane: byte address of the channels in a plane, PADDING for none."""
     for k in range(len(taps.k)):
         point = taps.points[column * taps.point_step + taps.k[k]]
-        across[k] = plane + point * x.column if (plane | point) >= 0 else cells.PADDING
+        across[k] = plane + point * x.column if (plane | point) >= 0 else window.PADDING
 
 
 @jit
 def near_columns(
-    shape: Any, start: Any, x: Any, plane: int, weights: Any, weight: int, taps: Any, lines: Any, places: Any, found: int,
-    ring: Any, y: Any, target: int, count: int, activation: int, zero: Any,
+    shape: Any, start: Any, x: Any, plane: int, weights: Any, weight: int, taps: Any, lines: Any, places: Any,
+    found: int, ring: Any, y: Any, target: int, count: int, activation: int, zero: Any,
 ) -> None:  # fmt: skip
     """`count` rows of outputs of a kernel that is `near`, of which shape is the Square.
 
@@ -117,12 +117,12 @@ def any_columns(
             line = -1
             if r < count:
                 line = taps.lines[(top + r) * taps.line_step + taps.j[j]]
-            lines[j * FEW + r] = line * x.row if line >= 0 else cells.PADDING
+            lines[j * FEW + r] = line * x.row if line >= 0 else window.PADDING
     for column in range(taps.width):
         sums, at = window.repeated(start, FEW), weight
         for i in range(len(taps.i)):
             above = taps.planes[d * taps.plane_step + taps.i[i]]
-            find_columns(image + above * x.plane if above >= 0 else cells.PADDING, x, taps, column, across)
+            find_columns(image + above * x.plane if above >= 0 else window.PADDING, x, taps, column, across)
             for j in range(len(taps.j)):
                 down = memory.address(lines) + j * FEW * lines.itemsize
                 for k in range(len(taps.k)):
@@ -179,7 +179,7 @@ def depthwise_last_serial(
             first = window.loaded(first, bias, memory.address(bias) + group * bias.itemsize)
         base = memory.address(x.data) + image * x.image + group * x.channel
         above = taps.planes[d * taps.plane_step + taps.i[0]]
-        plane = base + above * x.plane if above >= 0 else cells.PADDING
+        plane = base + above * x.plane if above >= 0 else window.PADDING
         weight = memory.address(weights) + group * weights.itemsize
         target = memory.address(y.data) + image * y.image + d * y.plane + group * y.channel + top * y.row
         task_of = first, x, plane, weights, weight, taps, lines, places, found, ring, y, target, count, activation, zero

@@ -5,7 +5,7 @@ that several of them read is loaded once. A vector holds neighbouring outputs of
 broadcast; or it holds channels, and the weights differ from lane to lane. Here they are only vectors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -22,6 +22,8 @@ MANY, ONE = 0, 1
 _MOST, _LEAST = 7, 4
 # Of `summed`, whose weights pass by one at a time.
 FEW = 4
+# The mark of padding in tables of lines and columns: negative, added to an address as well.
+PADDING = -(2**62)
 # Side of the largest square kernel whose weights stay in registers.
 _HELD = 3
 
@@ -90,7 +92,11 @@ def outputs_at_once(kernel: Vectors | Square) -> int:
 
 
 def add_columns(
-    builder: Any, sums: list[Any], shape: Square, columns: Callable[[Any], list[Any]], weights: Callable[[Any], list[Any]]
+    builder: Any,
+    sums: list[Any],
+    shape: Square,
+    columns: Callable[[Any], Iterator[Any]],
+    weights: Callable[[Any], list[Any]],
 ) -> list[Any]:
     """sums + column after column of taps, in a loop: its weights times the lines that the outputs read.
 
