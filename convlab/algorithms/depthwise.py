@@ -18,8 +18,8 @@ _MOST = 8
 _TASK, _LINE, _COPY, _WRITE, _NEAR, _TAP = 100, 6, 2, 3, 1.2, 2.2
 # An element copied or written alone, where neighbours do not lie side by side.
 _EACH = 6
-# And without strips: 7 outputs below each other of a kernel of 3x3 and 5x5 at steps 1 and 2, in vectors of a row (half a
-# vector: that much of it) and in vectors of channels; in these, a multiply-add of any other kernel.
+# And without strips: 7 outputs below each other of a kernel of 3x3 and 5x5 at steps 1 and 2, in vectors of a row (half
+# a vector: that much of it) and in vectors of channels; in these, a multiply-add of any other kernel.
 _TALL = 7
 _ROWS, _HALF = {(3, 1): 100, (3, 2): 180, (5, 1): 215, (5, 2): 390}, 0.75
 _CHANNELS, _CELL = {(3, 1): 115, (3, 2): 250, (5, 1): 305, (5, 2): 470}, 2.8

@@ -36,9 +36,9 @@ def _masked(builder: Any, name: str, value: ir.Type, position: Any, *rest: Any) 
 
 
 def _alternate(builder: Any, vectors: list[Any], count: int) -> list[Any]:
-    """Of two vectors that follow each other, or three if count > 2: every second element from number 0 … count − 1 on."""
-    lanes = vectors[0].type.count
-    values = [shuffle(builder, *vectors[:2], list(range(b, b + 2 * lanes, 2))) for b in range(min(count, 2))]
+    """Of two vectors that follow each other, three if count > 2: every second element from number 0, … count − 1 on."""
+    first, second, lanes = vectors[0], vectors[1], vectors[0].type.count
+    values = [shuffle(builder, first, second, list(range(b, b + 2 * lanes, 2))) for b in range(min(count, 2))]
     for b in range(2, count):  # those from number b − 2 on, b − 4, … moved down, and the missing ones behind them
         places = [i if i < lanes else 2 * i - lanes + b % 2 for i in range(b // 2, b // 2 + lanes)]
         values.append(shuffle(builder, values[b % 2], vectors[2], places))
