@@ -63,8 +63,9 @@ def image_tasks(
     down, filled = (taps.height + ROWS - 1) // ROWS, -1
     top, group = start % down * ROWS, start // down
     image, group = group // extent.groups, group % extent.groups
-    # A vector wider than a row runs over into what is written after it; at the end of a task, only where that is so.
-    together = y.row == width * item and y.channel == taps.height * y.row
+    # A vector wider than a row runs over into what is written after it: the next channel, if that follows at once, is
+    # as long, and is of the same thread. Elsewhere the last rows are cut.
+    together = y.row == width * item and y.channel == taps.height * y.row and down == 1 and taps.height * width >= lanes
     together = together and (extent.images == 1 or y.image == extent.groups * extent.filters * y.channel)
     last = (lanes - 1) // width if y.row == width * item else ROWS
     for task in range(start, stop):
