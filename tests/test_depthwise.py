@@ -77,3 +77,16 @@ def test_a_users_own_parallel_function():
     blur(frames, weights.reshape(-1), np.empty(0, np.float32), taps.forward((20, 30), (3, 3), padding=1), result)
     problem = ConvProblem.forward(frames.shape, weights.shape, padding=1, groups=3)
     assert np.array_equal(result, reference.solve(problem, frames, weights, None))
+
+
+@pytest.mark.parametrize("shape", [(40, 1, 2), (40, 3, 3), (9, 57, 2), (7, 113, 5), (6, 7, 7)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_vectors_wider_than_a_row_stay_inside_the_result(shape, threads):
+    problem = ConvProblem.forward((2, *shape), (shape[0], 1, 3, 3), padding=1, groups=shape[0])
+    arrays = operands(problem, 0, small_integers=True)
+    around = np.full(np.prod(problem.y_shape) + 64, np.float32(7))
+    out = around[32:-32].reshape(problem.y_shape)
+    plan(problem, *arrays[1:], algorithm="depthwise", threads=threads)(arrays[0], out=out)
+    assert np.array_equal(out, reference.solve(problem, *arrays))
+    assert (around[:32] == 7).all()
+    assert (around[-32:] == 7).all()

@@ -16,8 +16,13 @@ _MOST = 8
 # Cycles that the kernel takes (measured on Zen 4, one thread): a task, a line of its strip, a vector copied, a vector
 # of sums written, a multiply-add of a 3x3 or 5x5 kernel and of any other.
 _TASK, _LINE, _COPY, _WRITE, _NEAR, _TAP = 100, 6, 2, 3, 1.2, 2.2
-# And without strips: a task, a multiply-add at each step.
-_IMAGE, _DIRECT = 50, (0, 1.8, 3.6)
+# An element copied or written alone, where neighbours do not lie side by side.
+_EACH = 6
+# And without strips: 7 outputs below each other of a kernel of 3x3 and 5x5 at steps 1 and 2, in vectors of a row (half
+# a vector: that much of it) and in vectors of channels; in these, a multiply-add of any other kernel.
+_TALL = 7
+_ROWS, _HALF = {(3, 1): 100, (3, 2): 180, (5, 1): 215, (5, 2): 390}, 0.75
+_CHANNELS, _CELL = {(3, 1): 115, (3, 2): 250, (5, 1): 305, (5, 2): 470}, 2.8
 
 
 class Depthwise(Algorithm):
@@ -40,34 +45,40 @@ class Depthwise(Algorithm):
             return (
                 f"it is for groups of 1 to {_MOST} channels; here they have {work.channels} in and {work.filters} out"
             )
-        if problem.kernel[-1] > MAX_POINTS:
-            return f"its kernels are at most {MAX_POINTS} wide, this one is {problem.kernel[-1]}"
-        if not all(_shape(problem, sweep)[0] for sweep in _sweeps(problem)):
+        if max(problem.kernel[-2:]) > MAX_POINTS:
+            return f"its kernels are at most {MAX_POINTS} high and wide, this one is {problem.kernel}"
+        if not _by_channels(problem) and not all(_shape(problem, sweep)[0] for sweep in _sweeps(problem)):
             return "the lines of an image that the kernel covers do not fit in L1"
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
+        from ..kernels.cpu.depthwise_last import near
         from . import lowering
 
         work, width, cycles = lowering.extent(problem), lowering.lanes(problem), 0.0
         for sweep in _sweeps(problem):
-            taps, (rows, columns, _, _) = sweep.taps, _shape(problem, sweep)
-            groups = -(-work.groups // width) if _by_channels(problem) else work.groups
-            tasks = -(-taps.height // rows) * -(-taps.width // columns) * taps.depth * groups * work.images
+            taps = sweep.taps
+            tall, shape = -(-taps.height // _TALL), (len(taps.k), taps.point_step)
+            if _by_channels(problem):
+                window = len(taps.i) * len(taps.j) * len(taps.k)
+                column = _CHANNELS[shape] * tall if near.py_func(taps) else _CELL * window * taps.height
+                cycles += work.images * -(-work.groups // width) * taps.depth * taps.width * column
+                continue
+            if _is_direct(problem):
+                vectors = _HALF if 2 * taps.width <= width else -(-taps.width // width)
+                cycles += work.images * work.groups * work.filters * _ROWS[shape] * tall * vectors
+                continue
+            rows, columns, _, _ = _shape(problem, sweep)
+            tasks = -(-taps.height // rows) * -(-taps.width // columns) * taps.depth * work.groups * work.images
             lines = (rows - 1) * taps.line_step + int(taps.j[-1]) + 1
             vectors = 0.5 if 2 * columns <= width else -(-columns // width)
-            vectors = columns if _by_channels(problem) else vectors
-            if _is_direct(problem):
-                tall = 7 if len(taps.j) == 3 else 4
-                products = len(taps.j) * len(taps.k) * -(-taps.height // tall) * tall * vectors
-                each = _IMAGE + work.filters * products * _DIRECT[taps.point_step]
-                cycles += work.images * work.groups * each
-                continue
-            near = (len(taps.j), len(taps.k)) in ((3, 3), (5, 5))
-            products = len(taps.j) * len(taps.k) * (_NEAR if near else _TAP) * rows * vectors
-            strip = _TASK + lines * (_LINE + _COPY * vectors * taps.point_step)
+            copied, written = _COPY * vectors * taps.point_step, _WRITE * vectors
+            if problem.layout == "channels_last" or taps.point_step > 2:
+                copied, written = _EACH * columns * taps.point_step, _EACH * columns
+            products = len(taps.j) * len(taps.k) * (_NEAR if near.py_func(taps) else _TAP) * rows * vectors
+            strip = _TASK + lines * (_LINE + copied)
             strips = work.channels * len(taps.i) * (strip + work.filters * products)
-            cycles += tasks * (strips + work.filters * rows * vectors * _WRITE)
+            cycles += tasks * (strips + work.filters * rows * written)
         return Cost((Stage("strips", cycles * 2 * width, problem.min_bytes),))
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
@@ -79,22 +90,9 @@ class Depthwise(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
-        from ..kernels.cpu.depthwise import depthwise
-        from ..kernels.cpu.depthwise_direct import depthwise_direct
-        from ..kernels.cpu.depthwise_last import depthwise_last
-        from . import lowering
+        from .depthwise_passes import Passes
 
-        shape = problem.groups, problem.out_channels // problem.groups, problem.in_channels // problem.groups, -1
-        taps = np.reshape(weight, shape).astype(lowering.example(problem).dtype)
-        if problem.direction == "backward_data":
-            taps = taps.swapaxes(1, 2)
-        passes = []
-        for sweep in _sweeps(problem):
-            chosen = np.where(sweep.weights < 0, 0, taps[..., sweep.weights])
-            chosen = chosen.reshape(problem.groups, -1).T if _by_channels(problem) else chosen.reshape(-1)
-            passes.append((sweep, np.ascontiguousarray(chosen)))
-        kernel = depthwise_last if _by_channels(problem) else depthwise_direct if _is_direct(problem) else depthwise
-        return kernel, lowering.extent(problem), lowering.example(problem), passes
+        return Passes(problem, _sweeps(problem), weight, _by_channels(problem), _is_direct(problem))
 
     def run(
         self,
@@ -105,22 +103,7 @@ class Depthwise(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.depthwise import depthwise
-        from ..kernels.cpu.depthwise_direct import depthwise_direct
-        from . import lowering
-        from .launch import launch
-
-        source, bias = operands
-        kernel, extent, zero, passes = state
-        # A view may lie in memory otherwise than its layout says; a strip takes any.
-        if kernel is depthwise_direct and not source.strides[-1] == out.strides[-1] == source.itemsize:
-            kernel = depthwise
-        x, (values, code) = lowering.image_tensor(problem, source), lowering.epilogue(problem, bias)
-        for sweep, weights in passes:
-            # A single sweep writes everything, and these layers are so short that slicing `out` would show.
-            alone = len(passes) == 1
-            y = lowering.image_tensor(problem, out) if alone else lowering.outputs_of(sweep, out, problem)
-            launch(kernel, x, weights, values, sweep.taps, extent, code, zero, y, threads=ctx.threads)
+        state.run(*operands, out, ctx.threads)
 
 
 @functools.lru_cache(maxsize=128)
@@ -177,8 +160,6 @@ def _shape(problem: ConvProblem, sweep: Sweep) -> tuple[int, int, int, int]:
     from . import lowering
 
     taps, lanes, item = sweep.taps, lowering.lanes(problem), lowering.example(problem).itemsize
-    if _by_channels(problem):  # an element of a strip is a vector
-        lanes, item = 1, lanes * item
     return strip_shape.py_func(
         taps.height, taps.width, taps.line_step, taps.point_step, int(taps.j[-1]) + 1, int(taps.k[-1]) + 1,
         lowering.extent(problem).filters, lanes, item,

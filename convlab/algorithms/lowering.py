@@ -83,10 +83,15 @@ def image_tensor(problem: ConvProblem, array: np.ndarray) -> Tensor:
 
 def outputs_of(sweep: Sweep, out: np.ndarray, problem: ConvProblem) -> Tensor:
     """The Tensor of those elements of `out` that a sweep writes."""
+    return image_tensor(problem, part_of(sweep, out, problem))
+
+
+def part_of(sweep: Sweep, out: np.ndarray, problem: ConvProblem) -> np.ndarray:
+    """A view of those elements of `out` that a sweep writes."""
     missing = 3 - problem.ndim
     steps = tuple(slice(f, None, s) for f, s in zip(sweep.first[missing:], sweep.stride[missing:], strict=True))
     before = 1 if problem.layout == "channels_last" else 2
-    return image_tensor(problem, out[(slice(None),) * before + steps])
+    return out[(slice(None),) * before + steps]
 
 
 def epilogue(problem: ConvProblem, bias: np.ndarray | None) -> tuple[np.ndarray, int]:

@@ -15,7 +15,9 @@ from . import memory, simd
 from .depthwise_slide import convolve
 from .depthwise_strip import clear, gather, gather_rest, longest_run, put, put_each
 from .epilogue import NONE, RELU, RELU6, activate
+from .flat import extent_in, taps_in
 from .parallel import split
+from .tensor import Tensor
 
 # Bytes of a strip, and of the sums of its outputs: both, and what streams by, stay in an L1 of 32 KiB.
 STRIP_BYTES, SUMS_BYTES = 16 * 1024, 12 * 1024
@@ -200,8 +202,13 @@ def depthwise_serial(
 
 @jit
 def depthwise(
-    x: Any, weights: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, threads: int, y: Any
+    x: Any, weights: Any, bias: Any, geometry: Any, strides: Any, activation: int, zero: Any, threads: int, y: Any
 ) -> None:
-    """A depthwise or grouped convolution, its tasks split evenly over `threads`; see depthwise_serial."""
-    arguments = (x, weights, bias, taps, extent, activation, zero, y)
+    """A depthwise convolution, its tasks split evenly over `threads`; see depthwise_serial.
+
+    geometry: taps and extent, `flat`. x, y, strides: the data of two Tensors, and the other fields of both, flat too.
+    """
+    source, target = Tensor(x, *strides[:5]), Tensor(y, *strides[5:])
+    taps, extent = taps_in(geometry), extent_in(geometry)
+    arguments = (source, weights, bias, taps, extent, activation, zero, target)
     split(depthwise_serial, depthwise_tasks(extent, taps, zero), threads, arguments)

@@ -175,9 +175,7 @@ def put_vector(
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         lanes = simd.lanes_of(wide) // divisor.literal_value
         value = simd.load(builder, args[1], wide, wide, lanes)
-        for limit, operator in ((args[4], "<"), (args[5], ">")):  # a NaN is neither
-            bound = simd.broadcast(builder, limit, lanes)
-            value = builder.select(builder.fcmp_ordered(operator, value, bound), bound, value)
+        value = window.limited(builder, value, args[4], args[5])
         simd.store(builder, value, args[3], target.dtype, wide)
         return context.get_dummy_value()
 

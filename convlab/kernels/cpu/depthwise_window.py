@@ -5,11 +5,13 @@ that several of them read is loaded once. A vector holds neighbouring outputs of
 broadcast; or it holds channels, and the weights differ from lane to lane. Here they are only vectors.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.datamodel import PrimitiveModel
+from numba.core import cgutils
+from numba.core.datamodel.models import OpaqueModel, PrimitiveModel
 from numba.extending import intrinsic, register_model
 
 from . import simd
@@ -20,6 +22,10 @@ MANY, ONE = 0, 1
 _MOST, _LEAST = 7, 4
 # Of `summed`, whose weights pass by one at a time.
 FEW = 4
+# The mark of padding in tables of lines and columns: negative, added to an address as well.
+PADDING = -(2**62)
+# Side of the largest square kernel whose weights stay in registers.
+_HELD = 3
 
 
 class Vectors(types.Type):
@@ -40,6 +46,30 @@ class _VectorsModel(PrimitiveModel):
         super().__init__(manager, vectors, vectors.data)
 
 
+class Square(types.Opaque):
+    """Numba type of a kernel's shape, known to the compiler: `side` taps each way, outputs `step` positions apart.
+
+    count: weights that stay in registers, all of them or none: then they pass by, one column of taps after the other.
+    """
+
+    def __init__(self, side: int, step: int) -> None:
+        self.side, self.step, self.count = side, step, side**2 if side <= _HELD else 0
+        super().__init__(name=f"Square({side}, {step})")
+
+
+register_model(Square)(OpaqueModel)
+
+
+@intrinsic(prefer_literal=True)
+def square(typingctx: Any, side: Any, step: Any) -> Any:
+    """The Square of two literals."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_dummy_value()
+
+    return Square(side.literal_value, step.literal_value)(side, step), codegen
+
+
 def packed(vectors: Vectors, builder: Any, values: list[Any]) -> Any:
     result = ir.Constant(vectors.data, ir.Undefined)
     for at, value in enumerate(values):
@@ -47,9 +77,51 @@ def packed(vectors: Vectors, builder: Any, values: list[Any]) -> Any:
     return result
 
 
-def outputs_at_once(kernel: Vectors) -> int:
-    """Of `slide` with MANY: what the weights and three lines leave free of the registers."""
-    return max(_LEAST, min(_MOST, simd.REGISTERS - 3 - kernel.count))
+def limited(builder: Any, value: Any, low: Any, high: Any) -> Any:
+    """A vector's elements, kept between two numbers; a NaN is neither below nor above."""
+    for limit, operator in ((low, "<"), (high, ">")):
+        bound = simd.broadcast(builder, limit, value.type.count)
+        value = builder.select(builder.fcmp_ordered(operator, value, bound), bound, value)
+    return value
+
+
+def outputs_at_once(kernel: Vectors | Square) -> int:
+    """What the weights, all or those of a column of taps, and three lines leave free of the registers."""
+    weights = kernel.count or getattr(kernel, "side", 0)
+    return max(_LEAST, min(_MOST, simd.REGISTERS - 3 - weights))
+
+
+def add_columns(
+    builder: Any,
+    sums: list[Any],
+    shape: Square,
+    columns: Callable[[Any], Iterator[Any]],
+    weights: Callable[[Any], list[Any]],
+) -> list[Any]:
+    """sums + column after column of taps, in a loop: its weights times the lines that the outputs read.
+
+    columns(number of a column of taps): a value a line. weights(it): those of the column. In a loop, and not one after
+    the other, because LLVM would load everything first and spill it.
+    """
+    totals = [cgutils.alloca_once_value(builder, value) for value in sums]
+    with cgutils.for_range(builder, simd.I64(shape.side)) as loop:
+        taps, current = weights(loop.index), [builder.load(total) for total in totals]
+        for line, value in enumerate(columns(loop.index)):
+            for r, a in users(shape, line, len(sums)):
+                current[r] = simd.multiply_add(builder, taps[a], value, current[r])
+        for total, value in zip(totals, current, strict=True):
+            builder.store(value, total)
+    return [builder.load(total) for total in totals]
+
+
+def lines_of(shape: Square, rows: int) -> int:
+    """Lines of the image that so many outputs below each other read."""
+    return (rows - 1) * shape.step + shape.side
+
+
+def users(shape: Square, line: int, rows: int) -> list[tuple[int, int]]:
+    """Which outputs read a line, and at which of their taps."""
+    return [(r, line - r * shape.step) for r in range(rows) if 0 <= line - r * shape.step < shape.side]
 
 
 @intrinsic(prefer_literal=True)
@@ -64,13 +136,24 @@ def constant(typingctx: Any, number: Any, divisor: Any) -> Any:
     return vectors(dtype, divisor), codegen
 
 
+@intrinsic
+def filled(typingctx: Any, like: Any, number: Any) -> Any:
+    """A number in all lanes of one vector, of as many as that of `like` has."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return packed(like, builder, [simd.broadcast(builder, args[1], like.lanes)])
+
+    return like(like, like.dtype), codegen
+
+
 @intrinsic(prefer_literal=True)
 def taken(typingctx: Any, like: Any, weights: Any, position: Any, count: Any) -> Any:
-    """`count` (a literal) weights from a byte address on, as vectors like that of `like`.
+    """`count` weights (a literal, or the Square of the kernel) from a byte address on, as vectors like that of `like`.
 
     weights: an array (taps,), whose elements are broadcast, or (taps, channels), of whose rows a vector is taken.
     """
-    vectors = Vectors(like.dtype, count.literal_value, like.lanes)
+    total = count.count if isinstance(count, Square) else count.literal_value
+    vectors = Vectors(like.dtype, total, like.lanes)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[1])(context, builder, args[1])
@@ -101,7 +184,7 @@ def loaded(typingctx: Any, like: Any, source: Any, position: Any) -> Any:
 
 @intrinsic
 def height(typingctx: Any, kernel: Any) -> Any:
-    """Outputs that `slide` makes at once with MANY."""
+    """Outputs that a kernel, its weights or its Square, makes at once with MANY."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return simd.I64(outputs_at_once(kernel))
@@ -183,3 +266,15 @@ def keep(typingctx: Any, sums: Any, buffer: Any, position: Any, pitch: Any, more
         return context.get_dummy_value()
 
     return types.void(sums, buffer, types.intp, types.intp, types.boolean), codegen
+
+
+@intrinsic
+def kept(typingctx: Any, sums: Any, buffer: Any, position: Any, pitch: Any) -> Any:
+    """As many sums, from where `keep` put them."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        places = [builder.add(args[2], builder.mul(args[3], simd.I64(at))) for at in range(sums.count)]
+        values = [simd.load(builder, where, sums.dtype, sums.dtype, sums.lanes) for where in places]
+        return packed(sums, builder, values)
+
+    return sums(sums, buffer, types.intp, types.intp), codegen

@@ -17,7 +17,8 @@ _REAL = {np.dtype(np.complex64): np.float32, np.dtype(np.complex128): np.float64
 
 
 class Tensor(NamedTuple):
-    """data: one element, the first; then the bytes between neighbouring images, channels, planes, rows, columns.
+    """data: an array that begins with the first element; then the bytes between neighbouring images, channels, planes,
+    rows, columns.
 
     Flat, because Numba's parallel regions take apart one level of tuples only.
     """
@@ -34,7 +35,8 @@ def storage(array: np.ndarray) -> np.ndarray:
     """A contiguous array in the type that kernels store: complex as pairs, float16 as uint16, integers unsigned."""
     if array.dtype.kind == "i":
         return array.view(array.dtype.str.replace("i", "u"))
-    return array.view(_REAL.get(array.dtype, array.dtype))
+    real = _REAL.get(array.dtype)
+    return array if real is None else array.view(real)
 
 
 def parts(dtype: np.dtype) -> int:
@@ -61,10 +63,16 @@ def tensor(array: np.ndarray, channels_last: bool = False) -> Tensor:
 
 
 def first(array: np.ndarray) -> np.ndarray:
-    """The first element, as a writeable one-element array: read-only inputs are no type of their own to Numba."""
+    """The first element, as a writeable array of one dimension: read-only inputs are no type of their own to Numba.
+
+    What follows it in memory may be in the array too: then no view of one element need be made.
+    """
+    flags = array.flags
+    if flags.writeable and flags.c_contiguous and array.size:
+        return storage(array.reshape(-1))
     if not array.size:
         return storage(np.empty(1, array.dtype))
-    if array.flags.writeable:
+    if flags.writeable:
         return storage(array[(slice(1),) * array.ndim].reshape(1))
     memory = (ctypes.c_uint8 * array.itemsize).from_address(array.__array_interface__["data"][0])
     return storage(np.frombuffer(memoryview(memory), array.dtype))
