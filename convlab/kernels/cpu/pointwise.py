@@ -130,7 +130,7 @@ def pointwise_pixels_serial(
             if placed:
                 at, stride = target + positions[0], y.channel
             tile_product(
-                height, vectors, depth, panels, p, height * item, x.data, q, step, False, sums, at, stride, zero
+                height + height % 2, vectors, depth, panels, p, item, height * item, x.data, q, step, False, at, stride, zero
             )  # fmt: skip
             if not placed:
                 finish(sums, width, 1, height, count, bias, group * rows + i, activation, zero)
@@ -252,8 +252,8 @@ def pointwise_filters_serial(
             if not placed:
                 at, stride = memory.address(sums), vectors * vector * sums.itemsize
             tile_product(
-                height, vectors, depth, packed, a_at + i * depth * item, height * item, panels, q, lanes * item,
-                False, sums, at, stride, zero,
+                height, vectors, depth, packed, a_at + i * depth * item, item, height * item, panels, q, lanes * item,
+                False, at, stride, zero,
             )  # fmt: skip
             if not placed:
                 step = vectors * vector

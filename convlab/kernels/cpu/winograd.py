@@ -14,7 +14,7 @@ from typing import Any
 from ..compile import jit
 from . import memory, simd
 from .parallel import split
-from .products import multiply
+from .microkernel import multiply
 from .regions import Region, row_of
 from .tile import VECTORS
 from .winograd_filters import filter_blocks, filter_vectors
