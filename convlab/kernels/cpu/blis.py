@@ -36,6 +36,14 @@ def even_block(total: int, most: int, multiple: int) -> int:
 
 
 @jit
+def stripe(size: int, index: int, parts: int, multiple: int) -> tuple[int, int]:
+    """First and number of one of `parts` pieces of `size`: of whole multiples, as even as these allow."""
+    units = (size + multiple - 1) // multiple
+    first, end = min(units * index // parts * multiple, size), min(units * (index + 1) // parts * multiple, size)
+    return first, end - first
+
+
+@jit
 def aligned(array: Any) -> int:
     """Address of the first cache line that begins in an array."""
     return (memory.address(array) + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..compile import jit
 from . import memory, simd
-from .blis import product
+from .blis import product, stripe
 from .matrix import part, transposed
 from .microkernel import tile_product
 from .parallel import split
@@ -89,14 +89,6 @@ def gemm_serial(a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_pa
             part(a, i, 0, a.rows, 0, a.columns), part(b, i, 0, b.rows, 0, b.columns), part(c, i, 0, c.rows, 0, c.columns)
         )
         product(one, two, result.rows, result.columns, one.columns, accumulate, zero, a_panels, b_panels, result)
-
-
-@jit
-def stripe(size: int, index: int, parts: int, multiple: int) -> tuple[int, int]:
-    """First and number of one of `parts` pieces of `size`: of whole multiples, as even as these allow."""
-    units = (size + multiple - 1) // multiple
-    first, end = min(units * index // parts * multiple, size), min(units * (index + 1) // parts * multiple, size)
-    return first, end - first
 
 
 @jit
