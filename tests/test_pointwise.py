@@ -8,7 +8,6 @@ from convlab.kernels import taps
 from convlab.kernels.cpu import (
     Extent,
     pointwise_serial,
-    pointwise_tasks,
     row_panels,
     tensor,
     vector_panels,
@@ -20,9 +19,9 @@ NO_BIAS, ZERO = np.empty(0, np.float32), np.float32(0)
 
 @numba.njit(parallel=True)
 def in_pieces(upright, pieces, x, panels, tables, extent, packed, y):
-    for task in numba.prange(pointwise_tasks(extent, pieces)):
+    for task in numba.prange(pieces):
         pointwise_serial(
-            task, task + 1, pieces, upright, tensor(x), panels, NO_BIAS, tables, extent, 0, ZERO, packed[task],
+            task, task + 1, pieces, upright, tensor(x), panels, NO_BIAS, tables, extent, 0, ZERO, packed,
             tensor(y),
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from .direct import direct, direct_serial, direct_tasks
 from .extent import Extent
 from .gemm import gemm, gemm_serial
 from .matrix import Matrix, matrix
-from .pointwise import pointwise, pointwise_serial, pointwise_tasks
+from .pointwise import pointwise, pointwise_serial
 from .rows import rows, rows_serial, rows_tasks
 from .tensor import Tensor, tensor
 from .weights import row_panels, vector_panels
@@ -34,7 +34,6 @@ __all__ = [
     "matrix",
     "pointwise",
     "pointwise_serial",
-    "pointwise_tasks",
     "row_panels",
     "rows",
     "rows_serial",

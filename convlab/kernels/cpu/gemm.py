@@ -102,6 +102,7 @@ def gemm_share(
     that another packs too. Of a square they cut the columns: whoever multiplies packs all of b's at once, but a's rows
     again for every block of them.
     """
+    simd.only_calls()
     for thread in range(start, stop):
         for task in range(tasks * thread // threads, tasks * (thread + 1) // threads):
             row, rows, lane, lanes = 0, c.rows, 0, c.columns

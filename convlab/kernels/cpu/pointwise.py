@@ -111,106 +111,109 @@ def keep(
 
 
 @jit
+def multiply(
+    upright: bool, rows: int, lanes: int, depth: int, panels: Any, a: int, b: int, b_step: int, places: Any,
+    channel: int, bias: Any, activation: int, y: Any, zero: Any,
+) -> None:  # fmt: skip
+    """A block of outputs times filters, `channel` the first, tile by tile, to `places`.
+
+    a, b: byte addresses of the panels of rows and of lanes; b_step: bytes between steps of the latter where vectors
+    hold outputs.
+    """
+    simd.only_calls()
+    simd.outlined()
+    item, vector = panels.itemsize, simd.lanes(zero)
+    width = VECTORS * vector
+    narrow = vector if upright else width
+    sums = memory.stack_vectors(zero, TILE)
+    plain = len(bias) == 0 and activation == NONE and item == sums.itemsize and (not upright or y.channel == item)
+    for j in range(blocks(lanes, width, narrow)):
+        lane, here = block(j, lanes, width, narrow)
+        vectors = (here + vector - 1) // vector
+        for i in range(0, rows, ROWS):
+            height = min(ROWS, rows - i)
+            even = height + height % 2
+            if upright:
+                where, first, a_step, step = places[i:], channel + lane, even * item, here * item
+                gap = where[1] - where[0] if height > 1 else 0
+                joined = consecutive(where, height, gap)
+            else:
+                where, first, a_step, step, gap = places, channel + i, height * item, b_step, y.channel
+                joined = consecutive(where, here, item)
+            at = memory.address(y.data) + first * y.channel + where[0]
+            placed = plain and joined and height == even and here == vectors * vector
+            if not placed:
+                at, gap = memory.address(sums), vectors * vector * sums.itemsize
+            tile_product(
+                even, vectors, depth, panels, a + i * depth * item, item, a_step, panels, b + lane * depth * item, step,
+                False, at, gap, zero,
+            )  # fmt: skip
+            if not placed:
+                keep(upright, sums, vectors * vector, height, here, first, where, bias, activation, y, zero)
+
+
+@jit
 def pointwise_serial(
     start: int, stop: int, pieces: int, upright: bool, x: Any, panels: Any, bias: Any, taps: Any, extent: Any,
     activation: int, zero: Any, packed: Any, y: Any,
 ) -> None:  # fmt: skip
-    """Tasks start … stop − 1: pieces of the product of one group, group after group; see `pointwise_tasks`.
+    """Tasks start … stop − 1 of as many as `pieces`: whole groups, where these come out even, or else a piece of each
+    group's product, whose longer side is cut: outputs or filters.
 
     upright: whether vectors hold filters. x, y: Tensors; panels: the weights from `weights.pack`, in panels of ROWS,
-    or upright in blocks of VECTORS vectors and of one; the others as in direct_serial. packed: this thread's
-    workspace, of the storage type.
+    or upright in blocks of VECTORS vectors and of one; the others as in direct_serial. packed: a row of workspace for
+    each piece, of the storage type.
     """
     simd.outlined()
-    item, vector = panels.itemsize, simd.lanes(zero)
-    width = VECTORS * vector
+    simd.only_calls()
+    item, width = panels.itemsize, VECTORS * simd.lanes(zero)
     points, depth = outputs_of(taps), taps_of(taps) * extent.channels
     padding = memory.stack(x.data, 1)
     padding[0] = 0
     image, plane, places = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
     row, column = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
     positions, steps = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
-    sums = memory.stack_vectors(zero, TILE)
     in_place = not upright and dense(x, taps, item) and reads_all(taps)
-    plain = len(bias) == 0 and activation == NONE and item == sums.itemsize and (not upright or y.channel == item)
-    tall, narrow, unit = (ROWS, vector, width) if upright else (width, width, ROWS)  # outputs packed as one; lanes
-    for task in range(start, stop):
-        group, piece = task // pieces, task % pieces
+    tall, unit = (ROWS, width) if upright else (width, ROWS)  # outputs that are packed as one, filters of a panel
+    for piece in range(start, stop):
+        part, parts, start_group, groups, room = piece, pieces, 0, extent.groups, aligned(packed[piece])
+        if groups % pieces == 0:
+            part, parts, start_group, groups = 0, 1, groups // pieces * piece, groups // pieces
         first, count, filter, filters = 0, extent.images * points, 0, extent.filters
         if count > filters:
-            first, count = stripe(count, piece, pieces, tall)
+            first, count = stripe(count, part, parts, tall)
         else:
-            filter, filters = stripe(filters, piece, pieces, unit)
+            filter, filters = stripe(filters, part, parts, unit)
         size = even_block(count, block_outputs(depth, item), ROWS) if upright else width
-        weights = memory.address(panels) + (group * extent.filters + filter) * depth * item
-        for begin in range(first, first + count, size):
-            outputs = min(size, first + count - begin)
-            locate(begin, extent.images, outputs, taps, image, plane, row, column)
-            for p in range(outputs):
-                places[p] = image[p] * y.image + plane[p] * y.plane + row[p] * y.row + column[p] * y.column
-            a_at, b_at, b_step = weights, aligned(packed), width * item
-            if upright:
-                a_at, b_at = b_at, weights
-            if in_place and outputs == width and image[0] == image[outputs - 1]:
-                b_at = memory.address(x.data) + group * extent.channels * x.channel
-                b_at, b_step = b_at + image[0] * x.image + begin % points * item, x.channel
-            elif depth > 0:
-                read_positions(
-                    x, memory.address(x.data), group * extent.channels * x.channel, taps, 0, image, plane, row, column,
-                    outputs, memory.address(padding), positions, steps,
-                )  # fmt: skip
-                for i in range(0, outputs, tall):
-                    some = min(tall, outputs - i)
-                    pack_outputs(
-                        x, depth, positions[i:], steps[i:], some, some + some % 2 if upright else width, zero, packed,
-                        aligned(packed) + i * depth * item,
+        for group in range(start_group, start_group + groups):
+            weights = memory.address(panels) + (group * extent.filters + filter) * depth * item
+            for begin in range(first, first + count, size):
+                outputs = min(size, first + count - begin)
+                locate(begin, extent.images, outputs, taps, image, plane, row, column)
+                for p in range(outputs):
+                    places[p] = image[p] * y.image + plane[p] * y.plane + row[p] * y.row + column[p] * y.column
+                a_at, b_at, b_step = weights, room, width * item
+                if upright:
+                    a_at, b_at = b_at, weights
+                if in_place and outputs == width and image[0] == image[outputs - 1]:
+                    b_at = memory.address(x.data) + group * extent.channels * x.channel
+                    b_at, b_step = b_at + image[0] * x.image + begin % points * item, x.channel
+                elif depth > 0:
+                    read_positions(
+                        x, memory.address(x.data), group * extent.channels * x.channel, taps, 0, image, plane, row,
+                        column, outputs, memory.address(padding), positions, steps,
                     )  # fmt: skip
-            rows, lanes = (outputs, filters) if upright else (filters, outputs)
-            for j in range(blocks(lanes, width, narrow)):
-                lane, here = block(j, lanes, width, narrow)
-                vectors = (here + vector - 1) // vector
-                for i in range(0, rows, ROWS):
-                    height = min(ROWS, rows - i)
-                    even = height + height % 2
-                    channel = group * extent.filters + filter + (lane if upright else i)
-                    where = places[i:] if upright else places[lane:]
-                    gap = y.channel
-                    if upright and height > 1:
-                        gap = where[1] - where[0]
-                    placed = plain and height == even and here == vectors * vector and (
-                        consecutive(where, height, gap) if upright else consecutive(where, here, item)
-                    )
-                    at = memory.address(y.data) + channel * y.channel + where[0]
-                    if not placed:
-                        at, gap = memory.address(sums), vectors * vector * sums.itemsize
-                    tile_product(
-                        even, vectors, depth, panels, a_at + i * depth * item, item, (even if upright else height) * item,
-                        panels, b_at + lane * depth * item, here * item if upright else b_step, False, at, gap, zero,
-                    )  # fmt: skip
-                    if not placed:
-                        keep(
-                            upright, sums, vectors * vector, height, here, channel, where, bias, activation, y, zero
+                    for i in range(0, outputs, tall):
+                        some = min(tall, outputs - i)
+                        pack_outputs(
+                            x, depth, positions[i:], steps[i:], some, some + some % 2 if upright else width, zero,
+                            packed[piece], room + i * depth * item,
                         )  # fmt: skip
-
-
-@jit
-def pointwise_tasks(extent: Any, pieces: int) -> int:
-    """Independent pieces of work: each group's outputs, or its filters if these are more, are cut into `pieces`."""
-    return extent.groups * pieces
-
-
-@jit
-def pointwise_share(
-    start: int, stop: int, threads: int, pieces: int, upright: bool, x: Any, panels: Any, bias: Any, taps: Any,
-    extent: Any, activation: int, zero: Any, packed: Any, y: Any,
-) -> None:  # fmt: skip
-    """The shares of threads start … stop − 1, each in its own row of the workspace."""
-    tasks = pointwise_tasks(extent, pieces)
-    for thread in range(start, stop):
-        pointwise_serial(
-            tasks * thread // threads, tasks * (thread + 1) // threads,
-            pieces, upright, x, panels, bias, taps, extent, activation, zero, packed[thread], y,
-        )  # fmt: skip
+                rows, lanes = (outputs, filters) if upright else (filters, outputs)
+                multiply(
+                    upright, rows, lanes, depth, panels, a_at, b_at, b_step, places, group * extent.filters + filter,
+                    bias, activation, y, zero,
+                )  # fmt: skip
 
 
 @jit
@@ -218,9 +221,8 @@ def pointwise(
     upright: bool, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, packed: Any,
     threads: int, y: Any,
 ) -> None:  # fmt: skip
-    """A 1x1 convolution, split evenly over `threads`; see pointwise_serial. packed: one row a thread."""
-    pieces = 1 if extent.groups % threads == 0 else threads
+    """A 1x1 convolution, split evenly over `threads`; see pointwise_serial."""
     split(
-        pointwise_share, threads, threads,
-        (threads, pieces, upright, x, panels, bias, taps, extent, activation, zero, packed, y),
+        pointwise_serial, threads, threads,
+        (threads, upright, x, panels, bias, taps, extent, activation, zero, packed, y),
     )  # fmt: skip
