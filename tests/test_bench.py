@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from convlab import ConvProblem
+
 BENCH = Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))  # as `python bench/layers.py` has it
 LAYERS = runpy.run_path(str(BENCH / "layers.py"))
@@ -84,3 +86,12 @@ def test_a_layer_measured_again_replaces_itself_only(tmp_path):
 @pytest.mark.parametrize(("text", "expected"), [(None, [0, 1, 2, 3]), ("2", [2]), ("1:3", [1, 2]), ("2:", [2, 3])])
 def test_part_of_a_file(text, expected):
     assert [0, 1, 2, 3][LAYERS["part"](text)] == expected
+
+
+@pytest.mark.parametrize(("variant", "work"), [("float16", 1), ("batch", 16), ("threads", 1)])
+def test_variant_against_plain_an_image(variant, work):
+    variants = runpy.run_path(str(BENCH / "variants.py"))
+    layer = ConvProblem.from_descriptor("ic4ih8oc4oh8kh3ph1")
+    found = variants["measure"](layer, variant, "direct", 2, 0.01)
+    assert found["algorithms"] == ["direct", "direct"]
+    assert found["ratio"] == work * found["plain"]["median"] / found["other"]["median"]

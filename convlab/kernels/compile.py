@@ -5,6 +5,7 @@ of every file of convlab.kernels: Numba's own stamp covers one file, and a kerne
 Where no directory can be written they live in memory only.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -16,17 +17,21 @@ import numba
 import platformdirs
 from numba import types
 from numba.core.caching import (
+    Cache,
     CompileResultCacheImpl,
-    FunctionCache,
     _CacheLocator,
     _SourceFileBackedLocatorMixin,
 )
 from numba.core.registry import CPUDispatcher
 
+from . import linking
+
 # nogil: plans run side by side in Python threads. The numpy error model divides without a branch.
 # _nrt: kernels own no memory, so no reference is counted when they look at an array.
 # fastmath only allows a multiply and an add to fuse: NaN, infinities, signs and order stay as written.
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
+OPTIONS: dict[str, Any] = {
+    "nopython": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "_nrt": False,
+}  # fmt: skip
 
 
 @functools.cache
@@ -57,30 +62,81 @@ class _Locator(_SourceFileBackedLocatorMixin, _CacheLocator):
         return self._cache_path
 
 
-class _CacheImpl(CompileResultCacheImpl):
+class _WholeCacheImpl(CompileResultCacheImpl):
     _locator_classes: ClassVar = [_Locator]
 
 
-class _KernelCache(FunctionCache):
-    _impl_class = _CacheImpl
+class _PartCacheImpl(_WholeCacheImpl):
+    def get_filename_base(self, fullname: str, abiflags: str) -> str:
+        return f"part-{super().get_filename_base(fullname, abiflags)}"
+
+    def reduce(self, result: Any) -> Any:
+        return linking.reduced(result)
+
+    def rebuild(self, target: Any, payload: Any) -> Any:
+        return linking.rebuilt(target, *payload)
 
 
-class _Kernel(CPUDispatcher):
-    """A dispatcher that compiles once for a number's type, where Numba's own compiles for every literal it is given.
+class _WholeCache(Cache):
+    _impl_class = _WholeCacheImpl
 
-    A kernel that is called with constants in five places would be compiled five times, and what calls it with it.
+
+class _PartCache(Cache):
+    _impl_class = _PartCacheImpl
+
+
+class _Dispatcher(CPUDispatcher):
+    """Compiles with convlab's options, into what a compiler of `linking` makes, and keeps that in a cache on disk."""
+
+    compiler: ClassVar[Any]
+    cache: ClassVar[type[Cache]]
+
+    def __init__(self, py_func: Callable[..., Any], **_: Any) -> None:
+        super().__init__(py_func, targetoptions=OPTIONS, pipeline_class=self.compiler)
+        # RuntimeError is numba's "no locator available": no directory can be written.
+        with contextlib.suppress(RuntimeError):
+            self._cache = self.cache(py_func)
+
+
+class _PartDispatcher(_Dispatcher):
+    """A kernel as other compiled functions call it.
+
+    It compiles once for a number's type, where Numba's own compiles for every literal it is given: a kernel that is
+    called with constants in five places would be compiled five times, and what calls it with it.
     """
+
+    compiler, cache = linking.PartCompiler, _PartCache
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         args = tuple(types.unliteral(arg) for arg in args)
         return super().get_call_template(args, {name: types.unliteral(arg) for name, arg in kws.items()})
 
+    def add_overload(self, result: Any) -> None:
+        # Numba knows a compiled function by its entry point. Nothing but a name: its library will do.
+        result = result._replace(entry_point=result.library)
+        self.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+        self.overloads[tuple(result.signature.args)] = result
+
+
+class Kernel(_Dispatcher):
+    """A kernel as Python calls it. In compiled functions its name means its part."""
+
+    compiler, cache = linking.WholeCompiler, _WholeCache
+
+    def __init__(self, py_func: Callable[..., Any], **_: Any) -> None:
+        super().__init__(py_func)
+        self.part = _PartDispatcher(py_func)
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        return self.part.get_call_template(args, kws)
+
+    def get_overload(self, signature: Any) -> Any:
+        return self.part.get_overload(signature)
+
+    def get_compile_result(self, signature: Any) -> Any:
+        return self.part.get_compile_result(signature)
+
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel with convlab's options. Work is spread over threads by `cpu.parallel.split`, not by `prange`."""
-    dispatcher = _Kernel(function, targetoptions=OPTIONS | {"nopython": True})
-    try:
-        dispatcher._cache = _KernelCache(function)
-    except RuntimeError:  # numba: "no locator available", no directory can be written
-        return dispatcher
-    return dispatcher
+    return Kernel(function)

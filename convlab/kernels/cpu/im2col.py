@@ -90,7 +90,6 @@ def im2col_share(
     activation: int, size: int, zero: Any, sums: Any, patches: Any, y: Any,
 ) -> None:  # fmt: skip
     """The shares of threads start … stop − 1, each in its own row of the workspace."""
-    simd.only_calls()
     for thread in range(start, stop):
         im2col_serial(
             tasks * thread // threads, tasks * (thread + 1) // threads,

@@ -14,8 +14,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.ufunc import parallel as numba_parallel
 
-from . import simd
-
 # Starts the pool and makes its symbols known to the linker; kernels from the disk cache need them too.
 numba_parallel._launch_threads()
 
@@ -34,7 +32,6 @@ def split(typingctx: Any, serial: Any, total: Any, threads: Any, arguments: Any)
         compiled = serial.dispatcher.get_compile_result(signature)
         library = context.active_code_library
         library.add_linking_library(compiled.library)
-        simd.leave_linked(library)  # a driver is this call and little else
         tuple_type = args[3].type
         frame = ir.LiteralStructType([_WORD, _WORD, tuple_type])
         worker = _worker(context, builder.module, compiled, signature, frame, len(arguments.types))

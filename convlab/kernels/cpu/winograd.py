@@ -121,7 +121,6 @@ def _share(
     regions: Any, tiles: Any, zero: Any, workspace: Any, y: Any,
 ) -> None:  # fmt: skip
     """The shares of threads start … stop − 1 in every region, each in its own row of the workspace."""
-    simd.only_calls()
     for thread in range(start, stop):
         for i in range(len(regions)):
             region = row_of(regions, i)

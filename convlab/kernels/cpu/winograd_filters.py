@@ -89,7 +89,6 @@ def _share(
     channel_stride: int, reverse: bool, filters: int, channels: int, region: Any, tiles: Any, zero: Any, scratch: Any,
     panels: Any,
 ) -> None:  # fmt: skip
-    simd.only_calls()
     for thread in range(start, stop):
         transform_filters_serial(
             total * thread // threads, total * (thread + 1) // threads, w, group_stride, filter_stride,

@@ -81,28 +81,12 @@ def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def outlined(typingctx: Any) -> Any:
-    """Called in a function, keeps LLVM from inlining that function: once compiled, it is not compiled again inside
-    every caller and every parallel region, which is most of what a kernel's first call costs."""
+    """Called in a function, keeps LLVM from inlining that function: once optimised, it is not again inside every
+    caller (see kernels/linking.py), which is most of what a kernel's first call costs."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
-def leave_linked(library: Any) -> None:
-    """Link into a library what its function calls, and compile that as it is: without LLVM's passes over the whole."""
-    library._optimize_final_module = lambda: None
-
-
-@intrinsic
-def only_calls(typingctx: Any) -> Any:
-    """Called in a function that does little but call outlined ones, keeps LLVM from optimising those again with it,
-    which takes as long as the first time."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        leave_linked(context.active_code_library)
+        context.active_code_library.outlined = True
         return context.get_dummy_value()
 
     return types.void(), codegen
