@@ -86,8 +86,10 @@ def gemm_serial(a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_pa
     simd.outlined()
     for i in range(c.batch):
         one, two, result = along_lanes(
-            part(a, i, 0, a.rows, 0, a.columns), part(b, i, 0, b.rows, 0, b.columns), part(c, i, 0, c.rows, 0, c.columns)
-        )
+            part(a, i, 0, a.rows, 0, a.columns),
+            part(b, i, 0, b.rows, 0, b.columns),
+            part(c, i, 0, c.rows, 0, c.columns),
+        )  # fmt: skip
         product(one, two, result.rows, result.columns, one.columns, accumulate, zero, a_panels, b_panels, result)
 
 
@@ -102,7 +104,6 @@ def gemm_share(
     that another packs too. Of a square they cut the columns: whoever multiplies packs all of b's at once, but a's rows
     again for every block of them.
     """
-    simd.only_calls()
     for thread in range(start, stop):
         for task in range(tasks * thread // threads, tasks * (thread + 1) // threads):
             row, rows, lane, lanes = 0, c.rows, 0, c.columns

@@ -120,7 +120,6 @@ def multiply(
     a, b: byte addresses of the panels of rows and of lanes; b_step: bytes between steps of the latter where vectors
     hold outputs.
     """
-    simd.only_calls()
     simd.outlined()
     item, vector = panels.itemsize, simd.lanes(zero)
     width = VECTORS * vector
@@ -165,7 +164,6 @@ def pointwise_serial(
     each piece, of the storage type.
     """
     simd.outlined()
-    simd.only_calls()
     item, width = panels.itemsize, VECTORS * simd.lanes(zero)
     points, depth = outputs_of(taps), taps_of(taps) * extent.channels
     padding = memory.stack(x.data, 1)
