@@ -63,8 +63,8 @@ def multiply(
             vectors = min(VECTORS, (lanes - j * width + vector - 1) // vector)
             at = memory.address(sums) + (i * panels + j) * ROWS * width * sums.itemsize
             tile_product(
-                height + height % 2, vectors, depth, a, start, a.itemsize, a_step, b, b_base + j * depth * b_step, b_step,
-                more, at, width * sums.itemsize, zero,
+                height + height % 2, vectors, depth, a, start, a.itemsize, a_step, b, b_base + j * depth * b_step,
+                b_step, more, at, width * sums.itemsize, zero,
             )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ too few sums in flight to hide the latency of a multiply-add: rows are therefore
 can be (`tiles_of`, `tile_start`), 16 of them into 8 and 8 and not into 14 and 2. The sums are LLVM values from the
 first product to the last.
 
-It fetches what it will need: of the operands what comes AHEAD steps later, and of the result a row at a time, so that
-these fetches never fill the buffers in which the operands' wait.
+It fetches what it will need: of the operands what comes AHEAD steps later, and a result that it adds to. (To fetch the
+result a row at a time between the products was faster for an hour, and then took twice as long on the same machine.)
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,8 @@ from . import simd
 from .tile import ROWS, VECTORS
 
 # A step of the largest tile takes 28 cycles, the way from memory 600 (Zen 4). Of the FMA peak, float64, with b and c
-# beyond L2: nothing fetched ahead 0.82, b 8 steps ahead 0.83, 20 steps 0.92; c row by row besides 0.95.
+# beyond L2: nothing fetched ahead 0.82, b 8 steps ahead 0.83, 20 steps 0.92.
 AHEAD = 20
-# A row of the result is fetched every 2 to the power of this, or less, steps.
-_SPACING = 3
 
 
 class _Operand(NamedTuple):
@@ -56,7 +54,11 @@ def _multiply(
                 case = builder.append_basic_block(f"tile_{count}x{width}")
                 switch.add_case(simd.I64(count * (VECTORS + 1) + width), case)
                 builder.position_at_end(case)
-                sums = _sums(builder, count, width, zero, depth, *operands, at, stride)
+                with builder.if_then(more):
+                    for i in range(count):
+                        row = builder.add(at, builder.mul(stride, simd.I64(i)))
+                        _fetch(builder, row, width * simd.VECTOR_BYTES, write=True)
+                sums = _sums(builder, count, width, zero, depth, *operands)
                 _put(builder, sums, count, width, zero, more, at, stride)
                 builder.branch(done)
         builder.position_at_end(done)
@@ -69,9 +71,7 @@ def _multiply(
     ), codegen  # fmt: skip
 
 
-def _sums(
-    builder: Any, rows: int, vectors: int, zero: Any, depth: Any, a: _Operand, b: _Operand, at: Any, stride: Any
-) -> list[Any]:
+def _sums(builder: Any, rows: int, vectors: int, zero: Any, depth: Any, a: _Operand, b: _Operand) -> list[Any]:
     """The sums of `depth` outer products, row after row: a loop, unrolled over the tile."""
     lanes = simd.lanes_of(zero)
     vector = ir.VectorType(simd.llvm_scalar(zero), lanes)
@@ -79,9 +79,6 @@ def _sums(
     # Few registers hold the rows' distances: what is left is a scaled index. The rows' second half has its own base.
     half = (rows + 1) // 2
     distances = [builder.mul(a.row, simd.I64(i)) for i in range(half)]
-    spacing = simd.I64(0)
-    for i in range(1, _SPACING + 1):
-        spacing = builder.select(builder.icmp_signed(">=", depth, simd.I64(rows << i)), simd.I64(i), spacing)
     entry = builder.block
     head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
     builder.branch(head)
@@ -93,9 +90,6 @@ def _sums(
     columns = [
         simd.load(builder, builder.add(right, simd.I64(j * width)), b.storage, zero, lanes) for j in range(vectors)
     ]
-    row = builder.lshr(step, spacing)
-    row = builder.select(builder.icmp_unsigned("<", row, simd.I64(rows - 1)), row, simd.I64(rows - 1))
-    _fetch(builder, builder.add(at, builder.mul(row, stride)), vectors * simd.VECTOR_BYTES, write=True)
     for operand, now, size in ((a, left, rows * a.storage.bitwidth // 8), (b, right, vectors * width)):
         _fetch(builder, builder.add(now, builder.mul(operand.step, simd.I64(AHEAD))), size)
     second = builder.add(left, builder.mul(a.row, simd.I64(half)))
