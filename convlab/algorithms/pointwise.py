@@ -84,19 +84,20 @@ class Pointwise(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.pointwise import pointwise_filters, pointwise_pixels
+        from ..kernels.cpu.pointwise import pointwise
         from . import lowering
         from .launch import launch
 
         source, bias = operands
         x, extent, zero = lowering.image_tensor(problem, source), lowering.extent(problem), lowering.example(problem)
         values, code = lowering.epilogue(problem, bias)
-        kernel = pointwise_filters if _filters_in_vectors(problem) else pointwise_pixels
+        upright = _filters_in_vectors(problem)
         for sweep, panels in state:
             y = lowering.outputs_of(sweep, out, problem)
             launch(
-                kernel, x, panels, values, sweep.taps, extent, code, zero, workspace["packed"], y, threads=ctx.threads
-            )
+                pointwise, upright, x, panels, values, sweep.taps, extent, code, zero, workspace["packed"], y,
+                threads=ctx.threads,
+            )  # fmt: skip
 
 
 def _outputs(problem: ConvProblem) -> tuple[int, ...]:

@@ -11,14 +11,7 @@ from .direct import direct, direct_serial, direct_tasks
 from .extent import Extent
 from .gemm import gemm, gemm_serial
 from .matrix import Matrix, matrix
-from .pointwise import (
-    pointwise_filters,
-    pointwise_filters_serial,
-    pointwise_filters_tasks,
-    pointwise_pixels,
-    pointwise_pixels_serial,
-    pointwise_pixels_tasks,
-)
+from .pointwise import pointwise, pointwise_serial
 from .rows import rows, rows_serial, rows_tasks
 from .tensor import Tensor, tensor
 from .weights import row_panels, vector_panels
@@ -39,12 +32,8 @@ __all__ = [
     "gemm",
     "gemm_serial",
     "matrix",
-    "pointwise_filters",
-    "pointwise_filters_serial",
-    "pointwise_filters_tasks",
-    "pointwise_pixels",
-    "pointwise_pixels_serial",
-    "pointwise_pixels_tasks",
+    "pointwise",
+    "pointwise_serial",
     "row_panels",
     "rows",
     "rows_serial",

@@ -15,11 +15,11 @@ from .operands import keep, pack_lanes, pack_rows, place, row_step
 from .simd import CACHE_LINE
 from .tile import ROWS, TILE, VECTORS
 
-# The blocks. A step of the reduction takes the micro-kernel as long whatever its type, so depth is in bytes of an
-# element of each step: the deeper, the rarer a tile meets the result, which shows more than what panels do to L1
-# (Zen 4, at 2048³ float32, of OpenBLAS's rate: 256 steps 0.95, 384 0.99, 512 1.02, 1024 1.04-1.08; float64: 256 0.90,
-# 384 0.92, 512 0.97). Rows then are few enough to leave a's block half of L2, and b's block is 4 MiB.
-DEPTH_BYTES, ROWS_BLOCK, LANES_BYTES = 4096, 7 * ROWS, 4 << 20
+# The blocks, in bytes, so that each type has its own. The deeper, the rarer a tile meets the result; rows are then few
+# enough to leave a's block half of L2; b's block is what is left of a shared L3 (Zen 4 on a rented machine: reads are
+# 15-18 ns up to 4 MiB and 140-165 from 8 MiB on). Against OpenBLAS at 2048³, float64, one thread and two: 4096 bytes
+# deep with 7 tiles 0.93 and 0.90, 8192 with 4 tiles 0.98 and 0.99; float32 and smaller matrices hardly differ.
+DEPTH_BYTES, ROWS_BLOCK, LANES_BYTES = 8192, 4 * ROWS, 3 << 20
 
 
 def workspace(item: int) -> tuple[int, int]:
@@ -33,6 +33,14 @@ def even_block(total: int, most: int, multiple: int) -> int:
     """Size of the blocks that `total` is cut into: no more than `most`, a multiple, and as even as that allows."""
     blocks = max((total + most - 1) // most, 1)
     return max(((total + blocks - 1) // blocks + multiple - 1) // multiple * multiple, multiple)
+
+
+@jit
+def stripe(size: int, index: int, parts: int, multiple: int) -> tuple[int, int]:
+    """First and number of one of `parts` pieces of `size`: of whole multiples, as even as these allow."""
+    units = (size + multiple - 1) // multiple
+    first, end = min(units * index // parts * multiple, size), min(units * (index + 1) // parts * multiple, size)
+    return first, end - first
 
 
 @jit
@@ -57,8 +65,8 @@ def keep_tile(
     if not placed:
         at, stride = memory.address(sums), step * sums.itemsize
     tile_product(
-        height, vectors, depth, a, p, height * item, b, q, VECTORS * vector * item,
-        more and placed, sums, at, stride, zero,
+        height, vectors, depth, a, p, item, height * item, b, q, VECTORS * vector * item,
+        more and placed, at, stride, zero,
     )  # fmt: skip
     if not placed:
         keep(result, sums, step, row, lane, rows, lanes, more)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..compile import jit
 from . import memory, simd
-from .blis import product
+from .blis import product, stripe
 from .matrix import part, transposed
 from .microkernel import tile_product
 from .parallel import split
@@ -63,9 +63,17 @@ def multiply(
             vectors = min(VECTORS, (lanes - j * width + vector - 1) // vector)
             at = memory.address(sums) + (i * panels + j) * ROWS * width * sums.itemsize
             tile_product(
-                height, vectors, depth, a, start, a_step, b, b_base + j * depth * b_step, b_step,
-                more, sums, at, width * sums.itemsize, zero,
+                height + height % 2, vectors, depth, a, start, a.itemsize, a_step, b, b_base + j * depth * b_step,
+                b_step, more, at, width * sums.itemsize, zero,
             )  # fmt: skip
+
+
+@jit
+def along_lanes(a: Any, b: Any, c: Any) -> Any:
+    """a, b and c of a product, or of the same one transposed if that has vectors along the rows of c."""
+    if c.row_step == c.data.itemsize != c.column_step:
+        return transposed(b), transposed(a), transposed(c)
+    return a, b, c
 
 
 @jit
@@ -77,10 +85,11 @@ def gemm_serial(a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_pa
     """
     simd.outlined()
     for i in range(c.batch):
-        one, two = part(a, i, 0, a.rows, 0, a.columns), part(b, i, 0, b.rows, 0, b.columns)
-        result = part(c, i, 0, c.rows, 0, c.columns)
-        if c.row_step == c.data.itemsize != c.column_step:  # vectors along the columns: cᵀ = bᵀ · aᵀ
-            one, two, result = transposed(two), transposed(one), transposed(result)
+        one, two, result = along_lanes(
+            part(a, i, 0, a.rows, 0, a.columns),
+            part(b, i, 0, b.rows, 0, b.columns),
+            part(c, i, 0, c.rows, 0, c.columns),
+        )  # fmt: skip
         product(one, two, result.rows, result.columns, one.columns, accumulate, zero, a_panels, b_panels, result)
 
 
@@ -91,23 +100,22 @@ def gemm_share(
 ) -> None:  # fmt: skip
     """The shares of threads start … stop − 1: some of the `parts` stripes that each matrix of the stack is cut into.
 
-    Stripes lie along the shorter side of c, so that threads pack as little as possible that another packs too.
+    Stripes are whole register tiles wide, and cut the longer side of c, so that threads pack as little as possible
+    that another packs too. Of a square they cut the columns: whoever multiplies packs all of b's at once, but a's rows
+    again for every block of them.
     """
-    vector = simd.lanes(zero)
     for thread in range(start, stop):
         for task in range(tasks * thread // threads, tasks * (thread + 1) // threads):
-            index, stripe = task // parts, task % parts
-            tall = c.rows >= c.columns
-            size = c.rows if tall else c.columns
-            first = size * stripe // parts // vector * vector
-            last = size if stripe + 1 == parts else size * (stripe + 1) // parts // vector * vector
-            if tall:
-                one, two = part(a, index, first, last - first, 0, a.columns), part(b, index, 0, b.rows, 0, b.columns)
-                result = part(c, index, first, last - first, 0, c.columns)
+            row, rows, lane, lanes = 0, c.rows, 0, c.columns
+            if c.rows > c.columns:
+                row, rows = stripe(c.rows, task % parts, parts, ROWS)
             else:
-                one, two = part(a, index, 0, a.rows, 0, a.columns), part(b, index, 0, b.rows, first, last - first)
-                result = part(c, index, 0, c.rows, first, last - first)
-            gemm_serial(one, two, accumulate, zero, a_panels[thread], b_panels[thread], result)
+                lane, lanes = stripe(c.columns, task % parts, parts, VECTORS * simd.lanes(zero))
+            index = task // parts
+            gemm_serial(
+                part(a, index, row, rows, 0, a.columns), part(b, index, 0, b.rows, lane, lanes), accumulate, zero,
+                a_panels[thread], b_panels[thread], part(c, index, row, rows, lane, lanes),
+            )  # fmt: skip
 
 
 @jit
@@ -116,8 +124,10 @@ def gemm(a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_panels: A
 
     How the work is split does not change the bits of the result.
     """
+    one, two, result = along_lanes(a, b, c)
     parts = 1 if c.batch % threads == 0 else threads
     tasks = c.batch * parts
     split(
-        gemm_share, threads, threads, (tasks, threads, parts, a, b, accumulate, zero, a_panels, b_panels, c)
+        gemm_share, threads, threads,
+        (tasks, threads, parts, one, two, accumulate, zero, a_panels, b_panels, result),
     )  # fmt: skip

@@ -1,9 +1,8 @@
 """1x1 convolution as a matrix product whose operand is the image itself.
 
-Two forms. `pointwise_pixels`: filters × channels times channels × pixels, vectors along the pixels; an image whose
-pixels lie side by side is read where it lies, any other packed a panel at a time. `pointwise_filters`: pixels ×
-channels times channels × filters, vectors along the filters, a block of pixels packed for all of them; for
-channels_last, and for images too small to fill vectors with their pixels.
+Weights in panels times a block of outputs, which are packed as they are read, or read where they lie. Vectors hold
+either: outputs, where these lie side by side and fill vectors; or filters, for channels_last and for small images. The
+two are the same product with its rows and its lanes exchanged: `Side` says which is which.
 
 The whole reduction passes through a tile's registers: panels of even 2048 channels stay in L2, and there are no
 partial sums.
@@ -13,28 +12,33 @@ from typing import Any
 
 from ..compile import jit
 from . import memory, simd
-from .blis import aligned
+from .blis import aligned, even_block, stripe
 from .epilogue import NONE, consecutive, finish, write
 from .extent import locate, outputs_of, taps_of
 from .matrix import copy_panel
 from .microkernel import tile_product
 from .parallel import split
-from .patches import NOWHERE, find_runs, pack_patches, read_positions
+from .patches import NOWHERE, find_runs, read_positions
 from .simd import CACHE_LINE
 from .tile import ROWS, TILE, VECTORS
 from .weights import block, blocks
 
-# Outputs of a block of `pointwise_filters`, at the most and where their channels take more than a quarter of L2.
-TILES_BLOCK, BLOCK_BYTES = 8, 1 << 18
-_OUTPUTS = TILES_BLOCK * ROWS
-# Lanes of a panel of the narrowest type, and bounds of the runs of a tile: what arrays on the stack must hold.
-_LANES, _TILE_RUNS = VECTORS * simd.VECTOR_BYTES, ROWS + 1
+# Outputs that are packed at a time where vectors hold filters: so many tiles, or what takes half of L2.
+_TILES, BLOCK_BYTES = 8, 1 << 19
+# Outputs of a block at the most, lanes of a panel of the narrowest type, and bounds of as many runs.
+_LANES = VECTORS * simd.VECTOR_BYTES
+_OUTPUTS, _RUNS = max(_TILES * ROWS, _LANES), _LANES + 1
+
+
+@jit
+def block_outputs(depth: int, item: int) -> int:
+    """Outputs in a block where vectors hold filters, at the most: whole tiles."""
+    return max(ROWS, min(_TILES * ROWS, BLOCK_BYTES // max(depth * item, 1) // ROWS * ROWS))
 
 
 def workspace(depth: int, stored: int) -> int:
-    """Elements, of `stored` bytes, that a thread packs at a time: of either form."""
-    rows = max(ROWS, min(_OUTPUTS, BLOCK_BYTES // max(depth * stored, 1)))
-    return max(rows * max(depth, 1), VECTORS * simd.VECTOR_BYTES * max(depth, 1)) + 2 * CACHE_LINE
+    """Elements, of `stored` bytes, that a thread packs at a time."""
+    return max(block_outputs.py_func(depth, stored), _LANES) * max(depth, 1) + 2 * CACHE_LINE
 
 
 @jit
@@ -69,228 +73,154 @@ def reads_all(taps: Any) -> bool:
 
 
 @jit
-def pixel_panels(taps: Any, zero: Any) -> int:
-    """Panels that the outputs of one image are cut into."""
-    width = VECTORS * simd.lanes(zero)
-    return (outputs_of(taps) + width - 1) // width
-
-
-@jit
-def pointwise_pixels_serial(
-    start: int, stop: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any,
-    packed: Any, y: Any,
-) -> None:  # fmt: skip
-    """Tasks start … stop − 1: panels of pixels, image after image of one group, group after group.
-
-    x, y: Tensors; panels: the weights from `weights.pack`, in panels of ROWS; the others as in direct_serial.
-    packed: this thread's workspace, of the storage type.
-    """
+def pack_outputs(
+    x: Any, channels: int, positions: Any, steps: Any, count: int, width: int, zero: Any, packed: Any, q: int
+) -> None:
+    """A panel: `count` outputs, which read at `positions`, over all channels, each [channel][output of width]."""
     simd.outlined()
-    item, vector = panels.itemsize, simd.lanes(zero)
-    width = VECTORS * vector
-    outputs, depth, rows = outputs_of(taps), taps_of(taps) * extent.channels, extent.filters
-    per_image = pixel_panels(taps, zero)
-    padding = memory.stack(x.data, 1)
-    padding[0] = 0
-    image, plane = memory.stack(1, _LANES), memory.stack(1, _LANES)
-    row, column, positions = memory.stack(1, _LANES), memory.stack(1, _LANES), memory.stack(1, _LANES)
-    sums = memory.stack_vectors(zero, TILE)
-    read_in_place, write_in_place = dense(x, taps, item) and reads_all(taps), dense(y, taps, item)
-    plain = len(bias) == 0 and activation == NONE and item == sums.itemsize
-    for task in range(start, stop):
-        group, n = task // per_image // extent.images, task // per_image % extent.images
-        first = task % per_image * width
-        count = min(width, outputs - first)
-        vectors = (count + vector - 1) // vector
-        whole = count == vectors * vector
-        source = group * extent.channels * x.channel
-        if not (read_in_place and write_in_place and whole):
-            locate(n * outputs + first, extent.images, count, taps, image, plane, row, column)
-        if read_in_place and whole:
-            q, step = memory.address(x.data) + source + n * x.image + first * item, x.channel
+    starts, gaps = memory.stack(1, _RUNS), memory.stack(1, _LANES)
+    item = x.data.itemsize
+    runs = find_runs(positions, steps, count, starts, gaps)
+    for run in range(runs):
+        first, length, gap = starts[run], starts[run + 1] - starts[run], gaps[run]
+        step = 0 if steps[first] == NOWHERE else steps[first]
+        if runs == 1:
+            copy_panel(x.data, positions[0], gap, step, count, width, channels, zero, packed, q)
         else:
-            q, step = aligned(packed), width * item
-            block_at = packed[(q - memory.address(packed)) // item :]
-            pack_patches(
-                x, memory.address(x.data), source, taps, extent.channels, 1, 0, depth,
-                image, plane, row, column, count, memory.address(padding), zero, block_at,
-            )  # fmt: skip
-        for p in range(count):
-            if write_in_place:
-                positions[p] = n * y.image + (first + p) * item
-            else:
-                positions[p] = image[p] * y.image + plane[p] * y.plane + row[p] * y.row + column[p] * y.column
-        joined = consecutive(positions, count, item)
-        for i in range(0, rows, ROWS):
-            height = min(ROWS, rows - i)
-            p = memory.address(panels) + (group * rows + i) * depth * item
-            target = memory.address(y.data) + (group * rows + i) * y.channel
-            placed = plain and whole and joined and height % 2 == 0
-            at, stride = memory.address(sums), width * sums.itemsize
-            if placed:
-                at, stride = target + positions[0], y.channel
-            tile_product(
-                height, vectors, depth, panels, p, height * item, x.data, q, step, False, sums, at, stride, zero
-            )  # fmt: skip
-            if not placed:
-                finish(sums, width, 1, height, count, bias, group * rows + i, activation, zero)
-                write(sums, width, 1, height, count, y.data, target, positions, joined, y.channel, 1, zero)
+            for channel in range(channels):
+                source, target = positions[first] + channel * step, q + (channel * width + first) * item
+                for i in range(length):
+                    memory.store_at(packed, target + i * item, memory.raw_at(x.data, source + i * gap))
 
 
 @jit
-def pointwise_pixels_tasks(extent: Any, taps: Any, zero: Any) -> int:
-    """Independent pieces of work: a panel of one image's pixels and one group each."""
-    return extent.groups * extent.images * pixel_panels(taps, zero)
-
-
-@jit
-def pixels_share(
-    start: int, stop: int, tasks: int, threads: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any,
-    activation: int, zero: Any, packed: Any, y: Any,
+def keep(
+    upright: bool, sums: Any, step: int, rows: int, lanes: int, channel: int, places: Any, bias: Any, activation: int,
+    y: Any, zero: Any,
 ) -> None:  # fmt: skip
-    """The shares of threads start … stop − 1, each in its own row of the workspace."""
-    for thread in range(start, stop):
-        pointwise_pixels_serial(
-            tasks * thread // threads, tasks * (thread + 1) // threads,
-            x, panels, bias, taps, extent, activation, zero, packed[thread], y,
-        )  # fmt: skip
-
-
-@jit
-def pointwise_pixels(
-    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, packed: Any, threads: int,
-    y: Any,
-) -> None:  # fmt: skip
-    """A 1x1 convolution with vectors of pixels, split evenly over `threads`; packed: one row a thread."""
-    tasks = pointwise_pixels_tasks(extent, taps, zero)
-    split(
-        pixels_share, threads, threads,
-        (tasks, threads, x, panels, bias, taps, extent, activation, zero, packed, y),
+    """A tile of sums, rows `step` apart, to channels from `channel` on at `places`, with bias and activation."""
+    simd.outlined()
+    channels, points, channel_step, point_step = rows, lanes, step, 1
+    if upright:
+        channels, points, channel_step, point_step = lanes, rows, 1, step
+    finish(sums, channel_step, point_step, channels, points, bias, channel, activation, zero)
+    write(
+        sums, channel_step, point_step, channels, points, y.data, memory.address(y.data) + channel * y.channel, places,
+        consecutive(places, points, y.data.itemsize), y.channel, 1, zero,
     )  # fmt: skip
 
 
 @jit
-def tall_block(outputs: int, depth: int, item: int) -> int:
-    """Outputs in a block of `pointwise_filters`: whole tiles."""
-    rows = max(ROWS, min(_OUTPUTS, BLOCK_BYTES // max(depth * item, 1) // ROWS * ROWS))
-    blocks = (outputs + rows - 1) // rows
-    return ((outputs + blocks - 1) // blocks + ROWS - 1) // ROWS * ROWS
-
-
-@jit
-def pack_pixels(
-    x: Any, channels: int, positions: Any, steps: Any, count: int, height: int, zero: Any, packed: Any, q: int
-) -> None:
-    """A tile of rows: `count` outputs, which read at `positions`, over all channels, each [channel][row of height]."""
-    starts, gaps = memory.stack(1, _TILE_RUNS), memory.stack(1, ROWS)
-    item = x.data.itemsize
-    runs = find_runs(positions, steps, count, starts, gaps)
-    for run in range(runs):
-        first, length = starts[run], starts[run + 1] - starts[run]
-        step = 0 if steps[first] == NOWHERE else steps[first]
-        if runs == 1:
-            copy_panel(x.data, positions[0], gaps[0], step, count, height, channels, zero, packed, q)
-        else:
-            for i in range(length):
-                at = positions[first] + i * gaps[run]
-                for channel in range(channels):
-                    memory.store_at(
-                        packed, q + (channel * height + first + i) * item, memory.raw_at(x.data, at + channel * step)
-                    )
-
-
-@jit
-def pointwise_filters_serial(
-    start: int, stop: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any,
-    packed: Any, y: Any,
+def multiply(
+    upright: bool, rows: int, lanes: int, depth: int, panels: Any, a: int, b: int, b_step: int, places: Any,
+    channel: int, bias: Any, activation: int, y: Any, zero: Any,
 ) -> None:  # fmt: skip
-    """Tasks start … stop − 1: panels of filters, block after block of outputs of one group, group after group.
+    """A block of outputs times filters, `channel` the first, tile by tile, to `places`.
 
-    Parameters as pointwise_pixels_serial's; panels in blocks of VECTORS vectors and of one.
+    a, b: byte addresses of the panels of rows and of lanes; b_step: bytes between steps of the latter where vectors
+    hold outputs.
     """
     simd.outlined()
     item, vector = panels.itemsize, simd.lanes(zero)
-    outputs, depth, filters = extent.images * outputs_of(taps), taps_of(taps) * extent.channels, extent.filters
-    tall = tall_block(outputs, depth, item)
-    tall_blocks, across = (outputs + tall - 1) // tall, blocks(filters, VECTORS * vector, vector)
-    padding = memory.stack(x.data, 1)
-    padding[0] = 0
-    image, plane = memory.stack(1, ROWS), memory.stack(1, ROWS)
-    row, column = memory.stack(1, ROWS), memory.stack(1, ROWS)
-    positions, steps, places = memory.stack(1, ROWS), memory.stack(1, ROWS), memory.stack(1, _OUTPUTS)
+    width = VECTORS * vector
+    narrow = vector if upright else width
     sums = memory.stack_vectors(zero, TILE)
-    plain = len(bias) == 0 and activation == NONE and item == sums.itemsize and y.channel == item
-    a_at, packed_block = aligned(packed), -1
-    for task in range(start, stop):
-        group, first = task // across // tall_blocks, task // across % tall_blocks * tall
-        lane, lanes = block(task % across, filters, VECTORS * vector, vector)
-        count = min(tall, outputs - first)
-        if task // across != packed_block:
-            packed_block = task // across
-            for i in range(0, count, ROWS):
-                rows = min(ROWS, count - i)
-                locate(first + i, extent.images, rows, taps, image, plane, row, column)
-                for r in range(rows):
-                    places[i + r] = image[r] * y.image + plane[r] * y.plane + row[r] * y.row + column[r] * y.column
-                if depth > 0:
-                    read_positions(
-                        x, memory.address(x.data), group * extent.channels * x.channel, taps, 0,
-                        image, plane, row, column, rows, memory.address(padding), positions, steps,
-                    )  # fmt: skip
-                    height = rows + rows % 2
-                    pack_pixels(x, depth, positions, steps, rows, height, zero, packed, a_at + i * depth * item)
-        vectors = (lanes + vector - 1) // vector
-        whole = lanes == vectors * vector
-        q = memory.address(panels) + (group * filters + lane) * depth * item
-        target = memory.address(y.data) + (group * filters + lane) * y.channel
-        for i in range(0, count, ROWS):
-            rows = min(ROWS, count - i)
-            height, here = rows + rows % 2, places[i:]
-            stride = here[1] - here[0] if rows > 1 else 0
-            placed = plain and whole and rows == height and consecutive(here, rows, stride)
-            at = target + here[0]
+    plain = len(bias) == 0 and activation == NONE and item == sums.itemsize and (not upright or y.channel == item)
+    for j in range(blocks(lanes, width, narrow)):
+        lane, here = block(j, lanes, width, narrow)
+        vectors = (here + vector - 1) // vector
+        for i in range(0, rows, ROWS):
+            height = min(ROWS, rows - i)
+            even = height + height % 2
+            if upright:
+                where, first, a_step, step = places[i:], channel + lane, even * item, here * item
+                gap = where[1] - where[0] if height > 1 else 0
+                joined = consecutive(where, height, gap)
+            else:
+                where, first, a_step, step, gap = places, channel + i, height * item, b_step, y.channel
+                joined = consecutive(where, here, item)
+            at = memory.address(y.data) + first * y.channel + where[0]
+            placed = plain and joined and height == even and here == vectors * vector
             if not placed:
-                at, stride = memory.address(sums), vectors * vector * sums.itemsize
+                at, gap = memory.address(sums), vectors * vector * sums.itemsize
             tile_product(
-                height, vectors, depth, packed, a_at + i * depth * item, height * item, panels, q, lanes * item,
-                False, sums, at, stride, zero,
+                even, vectors, depth, panels, a + i * depth * item, item, a_step, panels, b + lane * depth * item, step,
+                False, at, gap, zero,
             )  # fmt: skip
             if not placed:
-                step = vectors * vector
-                finish(sums, 1, step, lanes, rows, bias, group * filters + lane, activation, zero)
-                joined = consecutive(here, rows, item)
-                write(sums, 1, step, lanes, rows, y.data, target, here, joined, y.channel, 1, zero)
+                keep(upright, sums, vectors * vector, height, here, first, where, bias, activation, y, zero)
 
 
 @jit
-def pointwise_filters_tasks(extent: Any, taps: Any, item: int, zero: Any) -> int:
-    """Independent pieces of work: a block of outputs and a panel of one group's filters each."""
-    outputs, depth = extent.images * outputs_of(taps), taps_of(taps) * extent.channels
-    tall, vector = tall_block(outputs, depth, item), simd.lanes(zero)
-    return extent.groups * ((outputs + tall - 1) // tall) * blocks(extent.filters, VECTORS * vector, vector)
-
-
-@jit
-def filters_share(
-    start: int, stop: int, tasks: int, threads: int, x: Any, panels: Any, bias: Any, taps: Any, extent: Any,
+def pointwise_serial(
+    start: int, stop: int, pieces: int, upright: bool, x: Any, panels: Any, bias: Any, taps: Any, extent: Any,
     activation: int, zero: Any, packed: Any, y: Any,
 ) -> None:  # fmt: skip
-    """The shares of threads start … stop − 1, each in its own row of the workspace."""
-    for thread in range(start, stop):
-        pointwise_filters_serial(
-            tasks * thread // threads, tasks * (thread + 1) // threads,
-            x, panels, bias, taps, extent, activation, zero, packed[thread], y,
-        )  # fmt: skip
+    """Tasks start … stop − 1 of as many as `pieces`: whole groups, where these come out even, or else a piece of each
+    group's product, whose longer side is cut: outputs or filters.
+
+    upright: whether vectors hold filters. x, y: Tensors; panels: the weights from `weights.pack`, in panels of ROWS,
+    or upright in blocks of VECTORS vectors and of one; the others as in direct_serial. packed: a row of workspace for
+    each piece, of the storage type.
+    """
+    simd.outlined()
+    item, width = panels.itemsize, VECTORS * simd.lanes(zero)
+    points, depth = outputs_of(taps), taps_of(taps) * extent.channels
+    padding = memory.stack(x.data, 1)
+    padding[0] = 0
+    image, plane, places = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
+    row, column = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
+    positions, steps = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
+    in_place = not upright and dense(x, taps, item) and reads_all(taps)
+    tall, unit = (ROWS, width) if upright else (width, ROWS)  # outputs that are packed as one, filters of a panel
+    for piece in range(start, stop):
+        part, parts, start_group, groups, room = piece, pieces, 0, extent.groups, aligned(packed[piece])
+        if groups % pieces == 0:
+            part, parts, start_group, groups = 0, 1, groups // pieces * piece, groups // pieces
+        first, count, filter, filters = 0, extent.images * points, 0, extent.filters
+        if count > filters:
+            first, count = stripe(count, part, parts, tall)
+        else:
+            filter, filters = stripe(filters, part, parts, unit)
+        size = even_block(count, block_outputs(depth, item), ROWS) if upright else width
+        for group in range(start_group, start_group + groups):
+            weights = memory.address(panels) + (group * extent.filters + filter) * depth * item
+            for begin in range(first, first + count, size):
+                outputs = min(size, first + count - begin)
+                locate(begin, extent.images, outputs, taps, image, plane, row, column)
+                for p in range(outputs):
+                    places[p] = image[p] * y.image + plane[p] * y.plane + row[p] * y.row + column[p] * y.column
+                a_at, b_at, b_step = weights, room, width * item
+                if upright:
+                    a_at, b_at = b_at, weights
+                if in_place and outputs == width and image[0] == image[outputs - 1]:
+                    b_at = memory.address(x.data) + group * extent.channels * x.channel
+                    b_at, b_step = b_at + image[0] * x.image + begin % points * item, x.channel
+                elif depth > 0:
+                    read_positions(
+                        x, memory.address(x.data), group * extent.channels * x.channel, taps, 0, image, plane, row,
+                        column, outputs, memory.address(padding), positions, steps,
+                    )  # fmt: skip
+                    for i in range(0, outputs, tall):
+                        some = min(tall, outputs - i)
+                        pack_outputs(
+                            x, depth, positions[i:], steps[i:], some, some + some % 2 if upright else width, zero,
+                            packed[piece], room + i * depth * item,
+                        )  # fmt: skip
+                rows, lanes = (outputs, filters) if upright else (filters, outputs)
+                multiply(
+                    upright, rows, lanes, depth, panels, a_at, b_at, b_step, places, group * extent.filters + filter,
+                    bias, activation, y, zero,
+                )  # fmt: skip
 
 
 @jit
-def pointwise_filters(
-    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, packed: Any, threads: int,
-    y: Any,
+def pointwise(
+    upright: bool, x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, packed: Any,
+    threads: int, y: Any,
 ) -> None:  # fmt: skip
-    """A 1x1 convolution with vectors of filters, split evenly over `threads`; packed: one row a thread."""
-    tasks = pointwise_filters_tasks(extent, taps, panels.itemsize, zero)
+    """A 1x1 convolution, split evenly over `threads`; see pointwise_serial."""
     split(
-        filters_share, threads, threads,
-        (tasks, threads, x, panels, bias, taps, extent, activation, zero, packed, y),
+        pointwise_serial, threads, threads,
+        (threads, upright, x, panels, bias, taps, extent, activation, zero, packed, y),
     )  # fmt: skip

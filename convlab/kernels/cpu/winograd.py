@@ -13,8 +13,8 @@ from typing import Any
 
 from ..compile import jit
 from . import memory, simd
+from .microkernel import multiply
 from .parallel import split
-from .products import multiply
 from .regions import Region, row_of
 from .tile import VECTORS
 from .winograd_filters import filter_blocks, filter_vectors

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from ..compile import jit
 from . import memory, simd
+from .microkernel import multiply
 from .parallel import split
-from .products import multiply
 from .read_strip import clear, read_columns
 from .regions import row_of
 from .tile import VECTORS
