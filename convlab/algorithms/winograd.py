@@ -60,7 +60,7 @@ class Winograd(Algorithm):
 
         work, zero = lowering.extent(problem), lowering.example(problem)
         cut = self.cut(problem)
-        need = max(workspace(region, work.channels, zero) for region in cut.regions(problem, ctx.threads))
+        need = max(workspace(region, self._tiles(), work.channels, zero) for region in cut.regions(problem, ctx.threads))
         return {"tiles": ArraySpec((need,), np.dtype(type(zero)), per_thread=True)}
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
