@@ -1,19 +1,20 @@
 """Real Fourier transforms of 8, 16 and 32 points as straight-line programs, and the products between them.
 
-A real sequence x has the spectrum X_k = C_k − i S_k, C_k = Σ x_j cos(2πjk/n), S_k = Σ x_j sin(2πjk/n): n numbers, in the
-order C_0, C_{n/2}, C_1, S_1, C_2, S_2, …. The steps are those of the split into even and odd elements (Cooley and Tukey,
-1965), with a rotation by (c, s) as c·(x ± (s/c)·y), an FMA each (Linzer and Feig, "Implementation of efficient FFT
-algorithms on fused multiply-add architectures", 1993). Two dimensions: columns first; where row j is a cosine and row
-j + 1 the sine of the same frequency, the spectra of two such rows are sums and differences of theirs.
+A real sequence x has the spectrum X_k = C_k − i S_k, C_k = Σ x_j cos(2πjk/n), S_k = Σ x_j sin(2πjk/n): n numbers, in
+the order C_0, C_{n/2}, C_1, S_1, C_2, S_2, …. The steps are those of the split into even and odd elements (Cooley and
+Tukey, 1965), with a rotation by (c, s) as c·(x ± (s/c)·y), an FMA each (Linzer and Feig, "Implementation of efficient
+FFT algorithms on fused multiply-add architectures", 1993). Two dimensions: columns first; where row j is a cosine and
+row j + 1 the sine of the same frequency, the spectra of two such rows are sums and differences of theirs.
 
 Cross-correlation by spectra, y = F⁻¹[X · conj(W)], is bilinear as Winograd's: y = Aᵀ[(G w) ∘ (Bᵀ x)], where a complex
-product takes three real ones (Gauss): (x_r + x_s)·w_r, x_r·(w_r + w_s), x_s·(w_r − w_s). Fᵀ inverts F but for a scale, which
-goes into the filters.
+product takes three real ones (Gauss): (x_r + x_s)·w_r, x_r·(w_r + w_s), x_s·(w_r − w_s). Fᵀ inverts F but for a scale,
+which goes into the filters.
 """
 
 import functools
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 from .transforms import Program, Term
 
@@ -25,7 +26,7 @@ class _Writer:
         self.inputs = inputs
         self.steps: list[tuple[Term, ...]] = []
 
-    def sum(self, *terms: tuple[float, int]) -> int:
+    def sum(self, *terms: tuple[Fraction | float, int]) -> int:
         self.steps.append(tuple(Term(c, v) for c, v in terms))
         return self.inputs + len(self.steps) - 1
 
@@ -125,7 +126,9 @@ def _run(w: _Writer, program: Program, values: Sequence[int]) -> list[int]:
 def transposed(program: Program) -> Program:
     """The program of the transposed matrix, of as many operations but for the numbers of inputs and outputs."""
     values = program.inputs + len(program.steps)
-    into: list[list[tuple[float, int]]] = [[] for _ in range(values)]  # (coefficient, value) that each is summed from
+    into: list[list[tuple[Fraction | float, int]]] = [
+        [] for _ in range(values)
+    ]  # (coefficient, value) that each is summed from
     for i, output in enumerate(program.outputs):
         into[output].append((1, i))
     w = _Writer(len(program.outputs))

@@ -5,10 +5,10 @@ alone, the others in pairs of a cosine and a sine. A kernel of one row has rows 
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.pythonapi import NativeValue
@@ -32,12 +32,21 @@ class Fourier:
         """Outputs of the tiles for r taps: an axis of one tap is not transformed."""
         return (1,) if r == 1 else tuple(n - r + 1 for n in self.sizes if n > r)
 
-    def points(self, region: Any) -> int:
-        """Products of a tile of a region for each channel and filter."""
-        n_h, n_w = (m + r - 1 for m, r in zip(region[4:6], region[7:9], strict=True))
-        if n_h == 1:
-            return fourier.points(n_w, 1)
-        return 2 * fourier.points(n_w, 1) + (n_h - 2) // 2 * fourier.points(n_w, 2)
+    def points(self, m: Sequence[int], r: Sequence[int]) -> int:
+        """Products of a tile of m outputs and r taps along each axis, for each channel and filter."""
+        return sum(fourier.points(m[2] + r[2] - 1, together) for together in _rows(m[1] + r[1] - 1))
+
+    def operations(self, m: Sequence[int], r: Sequence[int]) -> tuple[int, int]:
+        """Operations a channel to transform a tile of inputs, and a filter to transform its products back."""
+        n_h, n_w = m[1] + r[1] - 1, m[2] + r[2] - 1
+        down = m[2] * fourier.columns(n_h).operations if n_h > 1 else 0
+        forth = sum(fourier.inputs(n_w, together).operations for together in _rows(n_h))
+        return down + forth, down + sum(fourier.outputs(n_w, together).operations for together in _rows(n_h))
+
+
+def _rows(n: int) -> list[int]:
+    """How rows are transformed: alone or in pairs."""
+    return [1] if n == 1 else [1, 1] + [2] * (n // 2 - 1)
 
 
 class FourierType(types.Type):

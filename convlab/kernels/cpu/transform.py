@@ -6,6 +6,7 @@ compiled for those tiles and no others; which of them, is chosen at run time. An
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +35,26 @@ class ToomCook:
         """m of the tiles for r taps."""
         return tuple(m for m, taps in self.sizes if taps == r)
 
-    def points(self, region: Any) -> int:
-        """Products of a tile of a region for each channel and filter."""
-        return math.prod(m + r - 1 for m, r in zip(region[3:6], region[6:9], strict=True))
+    def points(self, m: Sequence[int], r: Sequence[int]) -> int:
+        """Products of a tile of m outputs and r taps along each axis, for each channel and filter."""
+        return math.prod(a + b - 1 for a, b in zip(m, r, strict=True))
+
+    def operations(self, m: tuple[int, ...], r: tuple[int, ...]) -> tuple[int, int]:
+        """Operations a channel to transform a tile of inputs, and a filter to transform its products back."""
+        return _operations(m, r)
+
+
+@functools.cache
+def _operations(m: tuple[int, int, int], r: tuple[int, int, int]) -> tuple[int, int]:
+    """The planes' and rows' transforms are shared by neighbouring tiles of a row: m_w new columns a tile, not n_w."""
+    n = [a + b - 1 for a, b in zip(m, r, strict=True)]
+    matrices = [toom_cook(a, b) for a, b in zip(m, r, strict=True)]
+    forth = [straight_line(f.bt).operations for f in matrices]
+    back = [straight_line(f.at).operations for f in matrices]
+    return (
+        n[1] * m[2] * forth[0] + n[0] * m[2] * forth[1] + n[0] * n[1] * forth[2],
+        n[0] * n[1] * back[2] + n[0] * m[2] * back[1] + m[1] * m[2] * back[0],
+    )
 
 
 # What is compiled by default. F(1, 1) is an axis that is not transformed. F(6, 5) and F(8, 3) lose too many digits.

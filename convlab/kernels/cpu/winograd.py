@@ -110,7 +110,7 @@ def workspace(region: Region, tiles: Any, channels: int, zero: Any) -> int:
     v = odd(rows * odd(-(-channels // lanes) * simd.VECTOR_BYTES))
     sums = odd(rows * VECTORS * simd.VECTOR_BYTES)
     strip = n_d * n_h * (region.run * region.m_w + region.r_w | 1) + lanes
-    return (tiles.points(region) * (v + sums) + strip * simd.VECTOR_BYTES) // zero.itemsize
+    return (tiles.points(region[3:6], region[6:9]) * (v + sums) + strip * simd.VECTOR_BYTES) // zero.itemsize
 
 
 @jit

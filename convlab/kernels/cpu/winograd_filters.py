@@ -4,7 +4,6 @@
 lanes past the last filter repeat it and are never stored.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -107,7 +106,7 @@ def filter_panels(w: np.ndarray, region: Region, tiles: ToomCook = TILES) -> np.
     w = np.ascontiguousarray(w)
     filters, channels = w.shape[:2]
     lanes = simd.VECTOR_BYTES // w.itemsize
-    points = tiles.points(region)
+    points = tiles.points(region[3:6], region[6:9])
     panels = np.empty(-(-filters // lanes) * lanes * points * channels, w.dtype)
     scratch = np.empty((1, filter_scratch(region, lanes)), w.dtype)
     transform_filters(
