@@ -1,4 +1,4 @@
-"""fft-tiled: tiles of 8, 16 and 32 points by Fourier's transform, for kernels of any size below, fused in the caches."""
+"""fft-tiled: tiles of 8, 16 and 32 points, transformed by Fourier, for kernels below that size; fused in the caches."""
 
 from typing import Any
 

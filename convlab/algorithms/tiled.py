@@ -16,6 +16,8 @@ from ..problem import ConvProblem
 PRODUCTS = 0.9
 # A region of other tiles ends in a task that is not full: as long as so many operations.
 _REGION = 1e6
+# Tiles so large that a thread needs more than this are not taken if there are others: the caches do not hold them.
+_WORKSPACE = 4 * 2**20
 
 
 class Tiled(Algorithm):
@@ -56,13 +58,11 @@ class Tiled(Algorithm):
         )
 
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
-        from ..kernels.cpu.winograd import workspace
         from . import lowering
 
-        work, zero = lowering.extent(problem), lowering.example(problem)
-        cut = self.cut(problem)
-        need = max(workspace(region, self.tiles, work.channels, zero) for region in cut.regions(problem, ctx.threads))
-        return {"tiles": ArraySpec((need,), np.dtype(type(zero)), per_thread=True)}
+        dtype = np.dtype(type(lowering.example(problem)))
+        need = self.cut(problem).workspace(problem, ctx.threads)
+        return {"tiles": ArraySpec((need,), dtype, per_thread=True)}
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
         from . import lowering
@@ -133,6 +133,7 @@ class Cut(NamedTuple):
     additions, multiplications: operations of all transforms and of all products. filter_bytes: transformed filters.
     """
 
+    tiles: Any
     kernel: tuple[int, int, int]
     boxes: tuple[tuple[Any, Any, Any], ...]
     additions: int
@@ -145,13 +146,23 @@ class Cut(NamedTuple):
         from . import lowering
 
         work, item = lowering.extent(problem), lowering.example(problem).itemsize
-        return [region(box, self.kernel, work.images, work.channels, work.filters, item, threads) for box in self.boxes]
+        of = work.images, work.channels, work.filters
+        return [region(box, self.kernel, *of, item, threads, self.tiles) for box in self.boxes]
+
+    def workspace(self, problem: ConvProblem, threads: int) -> int:
+        """Accumulators that each thread needs."""
+        from ..kernels.cpu.winograd import workspace
+        from . import lowering
+
+        channels, zero = lowering.extent(problem).channels, lowering.example(problem)
+        return max(workspace(region, channels, zero, self.tiles) for region in self.regions(problem, threads))
 
 
 @functools.lru_cache(maxsize=128)
 def _cut(problem: ConvProblem, tiles: Any, transforms: float) -> Cut:
     from ..kernels.cpu.regions import segmentations
     from ..nominal import BANDWIDTH, nominal_flops
+    from . import lowering
 
     missing = 3 - problem.ndim
     kernel = (1,) * missing + problem.kernel
@@ -163,10 +174,12 @@ def _cut(problem: ConvProblem, tiles: Any, transforms: float) -> Cut:
         arithmetic = cut.additions / transforms + cut.multiplications / PRODUCTS + len(cut.boxes) * _REGION
         return arithmetic / rate + cut.filter_bytes / BANDWIDTH
 
-    cuts = (
-        _priced(problem, tiles, kernel, tuple(itertools.product(*choice))) for choice in itertools.product(*choices)
-    )
-    return min(cuts, key=seconds)
+    def size(cut: Cut) -> int:
+        return cut.workspace(problem, 1) * lowering.example(problem).itemsize
+
+    boxes = (tuple(itertools.product(*choice)) for choice in itertools.product(*choices))
+    cuts = sorted((_priced(problem, tiles, kernel, some) for some in boxes), key=seconds)
+    return next((cut for cut in cuts if size(cut) <= _WORKSPACE), cuts[0])
 
 
 def _priced(problem: ConvProblem, tiles: Any, kernel: Any, boxes: Any) -> Cut:
@@ -187,4 +200,4 @@ def _priced(problem: ConvProblem, tiles: Any, kernel: Any, boxes: Any) -> Cut:
         multiplications += 2 * count * points * work.channels * filters
         shapes.add((m, points))
     size = sum(points for _, points in shapes) * work.groups * work.channels * filters * item
-    return Cut(kernel, boxes, additions, multiplications, size)
+    return Cut(tiles, kernel, boxes, additions, multiplications, size)

@@ -18,6 +18,7 @@ from .products import multiply
 from .regions import Region, row_of
 from .tile import VECTORS
 from .tile_transform import points
+from .transform import TILES
 from .winograd_filters import filter_blocks, filter_vectors
 from .winograd_tiles import read_tiles, write_tiles
 
@@ -103,7 +104,7 @@ def winograd_serial(
             )  # fmt: skip
 
 
-def workspace(region: Region, tiles: Any, channels: int, zero: Any) -> int:
+def workspace(region: Region, channels: int, zero: Any, tiles: Any = TILES) -> int:
     """Accumulators that a thread needs: transformed tiles, the products of a block of filters, a strip."""
     n_d, n_h = region.m_d + region.r_d - 1, region.m_h + region.r_h - 1
     rows, lanes, odd = region.block + 1, simd.VECTOR_BYTES // zero.itemsize, odd_lines.py_func
