@@ -10,7 +10,8 @@ import numpy as np
 
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ..problem import ConvProblem
-from .winograd import PRODUCTS, TRANSFORMS, transform_operations, why_no_tiles
+from .tiled import PRODUCTS
+from .winograd import TRANSFORMS, why_no_tiles
 
 # A task's products and operands, and the fewest tiles transformed at a time: fewer, and its sums are fetched too often.
 _TASK_BYTES, _LEAST_TILES, _MOST_TILES = 3 * 2**20, 16, 64
@@ -121,7 +122,7 @@ def _scheme(problem: ConvProblem, kernel: Any, outputs: Any, m: Any, threads: in
     points = math.prod(a + r - 1 for a, r in zip(m, kernel, strict=True))
     tiles = work.images * math.prod(segment.tiles for segment in box)
     # The gradients' transform is that of the products, transposed: as many operations, but for a few additions.
-    forth, back = transform_operations(m, kernel)
+    forth, back = _tiles().operations(m, kernel)
     filters, channels = (-(-max(count, 1) // lanes) for count in (work.filters, work.channels))
     best: tuple[float, Any] | None = None
     widths = [VECTORS * n for n in range(1, 5)]

@@ -75,7 +75,7 @@ def _frozen(rows: list[list[Fraction]]) -> Matrix:
 class Term(NamedTuple):
     """coefficient × value number `value`."""
 
-    coefficient: Fraction
+    coefficient: Fraction | float
     value: int
 
 

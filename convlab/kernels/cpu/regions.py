@@ -9,7 +9,7 @@ import numpy as np
 from ..compile import jit
 from . import simd
 from .tile import ROWS, VECTORS
-from .transform import ToomCook
+from .transform import TILES
 
 # A strip of rows on their way through the transforms stays in L1.
 _STRIP_BYTES = 24 * 1024
@@ -54,7 +54,7 @@ class Segment(NamedTuple):
     tiles: int
 
 
-def segmentations(outputs: int, r: int, tiles: ToomCook) -> list[tuple[Segment, ...]]:
+def segmentations(outputs: int, r: int, tiles: Any) -> list[tuple[Segment, ...]]:
     """The ways to cut an axis: tiles of one size, the last one reaching past the end; or the rest in smaller ones."""
     cuts: list[tuple[Segment, ...]] = []
     for m in tiles.outputs(r):
@@ -77,10 +77,12 @@ def region(
     filters: int,
     item: int,
     threads: int,
+    transforms: Any = TILES,
 ) -> Region:
     """The region of three segments: its tasks sized by caches and threads. item: bytes of an accumulator."""
-    n = [s.m + taps - 1 for s, taps in zip(box, r, strict=True)]
-    points, tiles = math.prod(n), images * math.prod(s.tiles for s in box)
+    first, m, count = zip(*box, strict=True)
+    n = [outputs + taps - 1 for outputs, taps in zip(m, r, strict=True)]
+    points, tiles = transforms.points(m, r), images * math.prod(count)
     lanes = simd.VECTOR_BYTES // item
     many = points * channels * filters * item > _MANY_FILTERS
     budget = _LARGE_TASK_BYTES if many else _TASK_BYTES
@@ -94,8 +96,7 @@ def region(
         shares = -(-filters // (VECTORS * lanes))
         parts = max(1, min(shares, -(-threads // max(blocks, 1))))
     block = max(1, -(-tiles // max(blocks, 1)))
-    run = max(1, _STRIP_BYTES // (n[0] * n[1] * box[2].m * simd.VECTOR_BYTES))
-    first, m, count = zip(*box, strict=True)
+    run = max(1, _STRIP_BYTES // (n[0] * n[1] * m[2] * simd.VECTOR_BYTES))
     return Region(*first, *m, *r, *count, run, block, parts)
 
 

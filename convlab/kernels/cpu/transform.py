@@ -5,6 +5,8 @@ compiled for those tiles and no others; which of them, is chosen at run time. An
 """
 
 import functools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +14,11 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.pythonapi import NativeValue
-from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
+from numba.extending import intrinsic, models, overload, register_model, typeof_impl, unbox
 
+from ..compile import jit
 from ..transforms import Matrices, Matrix, Program, straight_line, toom_cook
-from . import simd
+from . import simd, tile_transform
 
 # What `apply` computes: Bᵀ of inputs, G of filters, Aᵀ of products; for the gradient of the filters A of the outputs'
 # gradients and Gᵀ of products.
@@ -31,6 +34,27 @@ class ToomCook:
     def outputs(self, r: int) -> tuple[int, ...]:
         """m of the tiles for r taps."""
         return tuple(m for m, taps in self.sizes if taps == r)
+
+    def points(self, m: Sequence[int], r: Sequence[int]) -> int:
+        """Products of a tile of m outputs and r taps along each axis, for each channel and filter."""
+        return math.prod(a + b - 1 for a, b in zip(m, r, strict=True))
+
+    def operations(self, m: tuple[int, ...], r: tuple[int, ...]) -> tuple[int, int]:
+        """Operations a channel to transform a tile of inputs, and a filter to transform its products back."""
+        return _operations(m, r)
+
+
+@functools.cache
+def _operations(m: tuple[int, int, int], r: tuple[int, int, int]) -> tuple[int, int]:
+    """The planes' and rows' transforms are shared by neighbouring tiles of a row: m_w new columns a tile, not n_w."""
+    n = [a + b - 1 for a, b in zip(m, r, strict=True)]
+    matrices = [toom_cook(a, b) for a, b in zip(m, r, strict=True)]
+    forth = [straight_line(f.bt).operations for f in matrices]
+    back = [straight_line(f.at).operations for f in matrices]
+    return (
+        n[1] * m[2] * forth[0] + n[0] * m[2] * forth[1] + n[0] * n[1] * forth[2],
+        n[0] * n[1] * back[2] + n[0] * m[2] * back[1] + m[1] * m[2] * back[0],
+    )
 
 
 # What is compiled by default. F(1, 1) is an axis that is not transformed. F(6, 5) and F(8, 3) lose too many digits.
@@ -88,13 +112,10 @@ def apply(
             with cgutils.for_range(builder, count, intp=simd.I64) as loop:
                 start = builder.add(source, builder.mul(loop.index, source_move))
                 end = builder.add(target, builder.mul(loop.index, target_move))
-                values = [
-                    simd.load(builder, address, zero, zero, simd.lanes_of(zero))
-                    for address in _line(builder, start, source_step, program.inputs)
-                ]
-                results = run(builder, program, values)
-                for address, value in zip(_line(builder, end, target_step, len(results)), results, strict=True):
-                    simd.store(builder, value, address, zero, zero)
+                through(
+                    builder, program, line(builder, start, source_step, program.inputs),
+                    line(builder, end, target_step, len(program.outputs)), zero,
+                )  # fmt: skip
             builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
@@ -111,9 +132,16 @@ def _matrix(matrices: Matrices, which: int) -> Matrix:
     return matrices.at if which == OUTPUT else tuple(zip(*matrices.at, strict=True))
 
 
-def _line(builder: Any, first: Any, step: Any, count: int) -> list[Any]:
+def line(builder: Any, first: Any, step: Any, count: int) -> list[Any]:
     """Addresses first, first + step, …"""
     return [builder.add(first, builder.mul(step, simd.I64(i))) for i in range(count)]
+
+
+def through(builder: Any, program: Program, sources: list[Any], targets: list[Any], zero: Any) -> None:
+    """Load vectors from addresses, run the program on them, and store its outputs."""
+    values = [simd.load(builder, address, zero, zero, simd.lanes_of(zero)) for address in sources]
+    for address, value in zip(targets, run(builder, program, values), strict=True):
+        simd.store(builder, value, address, zero, zero)
 
 
 def run(builder: Any, program: Program, inputs: list[Any]) -> list[Any]:
@@ -143,3 +171,103 @@ def run(builder: Any, program: Program, inputs: list[Any]) -> list[Any]:
                 total = simd.multiply_add(builder, values[value], constant(coefficient), total)
         values.append(total)
     return [constant(0) if i < 0 else values[i] for i in program.outputs]
+
+
+@jit
+def _points(tiles: Any, region: Any) -> int:
+    return (region.m_d + region.r_d - 1) * (region.m_h + region.r_h - 1) * (region.m_w + region.r_w - 1)
+
+
+@jit
+def _transform_inputs(
+    tiles: Any, region: Any, strip: int, pitch: int, together: int, target: int, tile_step: int, point_step: int,
+    zero: Any,
+) -> None:  # fmt: skip
+    width = simd.VECTOR_BYTES
+    n_d, n_h, n_w = region.m_d + region.r_d - 1, region.m_h + region.r_h - 1, region.m_w + region.r_w - 1
+    if region.r_d > 1:
+        apply(
+            tiles, INPUT, region.m_d, region.r_d, strip, n_h * pitch, strip, n_h * pitch, n_h * (pitch // width),
+            width, width, zero
+        )  # fmt: skip
+    if region.r_h > 1:
+        for i in range(n_d):
+            plane = strip + i * n_h * pitch
+            apply(
+                tiles, INPUT, region.m_h, region.r_h, plane, pitch, plane, pitch,
+                region.m_w * together + region.r_w - 1, width, width, zero
+            )  # fmt: skip
+    for row in range(n_d * n_h):
+        apply(
+            tiles, INPUT, region.m_w, region.r_w, strip + row * pitch, width, target + row * n_w * point_step,
+            point_step, together, region.m_w * width, tile_step, zero,
+        )  # fmt: skip
+
+
+@jit
+def _transform_products(
+    tiles: Any, region: Any, strip: int, pitch: int, together: int, source: int, tile_step: int, point_step: int,
+    zero: Any,
+) -> None:  # fmt: skip
+    width = simd.VECTOR_BYTES
+    n_d, n_h, n_w = region.m_d + region.r_d - 1, region.m_h + region.r_h - 1, region.m_w + region.r_w - 1
+    columns = region.m_w * together
+    for row in range(n_d * n_h):
+        apply(
+            tiles, OUTPUT, region.m_w, region.r_w, source + row * n_w * point_step, point_step,
+            strip + row * pitch, width, together, tile_step, region.m_w * width, zero,
+        )  # fmt: skip
+    if region.r_h > 1:
+        for i in range(n_d):
+            plane = strip + i * n_h * pitch
+            apply(
+                tiles, OUTPUT, region.m_h, region.r_h, plane, pitch, plane, pitch, columns, width, width, zero
+            )  # fmt: skip
+    if region.r_d > 1:
+        apply(
+            tiles, OUTPUT, region.m_d, region.r_d, strip, n_h * pitch, strip, n_h * pitch,
+            region.m_h * (pitch // width), width, width, zero
+        )  # fmt: skip
+
+
+@jit
+def _transform_filter(
+    tiles: Any, region: Any, taps: int, step: int, scratch: int, target: int, point_step: int, zero: Any
+) -> None:
+    width = simd.VECTOR_BYTES
+    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
+    n_d, n_h, n_w = region.m_d + r_d - 1, region.m_h + r_h - 1, region.m_w + r_w - 1
+    plane, row = scratch + r_d * r_h * n_w * width, r_h * n_w * width
+    apply(tiles, FILTER, region.m_w, r_w, taps, step, scratch, width, r_d * r_h, r_w * step, n_w * width, zero)
+    apply(tiles, FILTER, region.m_d, r_d, scratch, row, plane, row, r_h * n_w, width, width, zero)
+    for i in range(n_d):
+        apply(
+            tiles, FILTER, region.m_h, r_h, plane + i * row, n_w * width,
+            target + i * n_h * n_w * point_step, n_w * point_step, n_w, width, point_step, zero,
+        )  # fmt: skip
+
+
+@overload(tile_transform.points, strict=False)
+def _(tiles: Any, region: Any) -> Any:
+    return _points.py_func if isinstance(tiles, ToomCookType) else None
+
+
+@overload(tile_transform.transform_inputs, strict=False)
+def _(
+    tiles: Any, region: Any, strip: Any, pitch: Any, together: Any, target: Any, tile_step: Any, point_step: Any,
+    zero: Any,
+) -> Any:  # fmt: skip
+    return _transform_inputs.py_func if isinstance(tiles, ToomCookType) else None
+
+
+@overload(tile_transform.transform_products, strict=False)
+def _(
+    tiles: Any, region: Any, strip: Any, pitch: Any, together: Any, source: Any, tile_step: Any, point_step: Any,
+    zero: Any,
+) -> Any:  # fmt: skip
+    return _transform_products.py_func if isinstance(tiles, ToomCookType) else None
+
+
+@overload(tile_transform.transform_filter, strict=False)
+def _(tiles: Any, region: Any, taps: Any, step: Any, scratch: Any, target: Any, point_step: Any, zero: Any) -> Any:
+    return _transform_filter.py_func if isinstance(tiles, ToomCookType) else None

@@ -17,6 +17,8 @@ from .microkernel import multiply
 from .parallel import split
 from .regions import Region, row_of
 from .tile import VECTORS
+from .tile_transform import points
+from .transform import TILES
 from .winograd_filters import filter_blocks, filter_vectors
 from .winograd_tiles import read_tiles, write_tiles
 
@@ -53,8 +55,7 @@ def winograd_serial(
     """
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
-    m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
-    points = (m_d + region.r_d - 1) * (m_h + region.r_h - 1) * (m_w + region.r_w - 1)
+    count_of_points = points(tiles, region)
     total = extent.images * region.tiles_d * region.tiles_h * region.tiles_w
     blocks = (total + region.block - 1) // region.block
     vectors = filter_vectors(extent.filters, zero)
@@ -63,8 +64,8 @@ def winograd_serial(
     rows = region.block + 1
     v_point, sum_point = odd_lines(rows * v_tile), odd_lines(rows * sum_tile)
     v = memory.address(workspace)
-    sums = v + points * v_point
-    strip = sums + points * sum_point
+    sums = v + count_of_points * v_point
+    strip = sums + count_of_points * sum_point
     biases = memory.stack_vectors(zero, VECTORS)
     for lane in range(VECTORS * vector):
         biases[lane] = 0
@@ -83,8 +84,8 @@ def winograd_serial(
         for share in range(part * shares // region.parts, (part + 1) * shares // region.parts):
             wide = min(VECTORS, vectors - share * VECTORS)
             panel = memory.address(panels) + region.panel * panels.itemsize
-            panel += (group * vectors + share * VECTORS) * points * extent.channels * width
-            for point in range(points):
+            panel += (group * vectors + share * VECTORS) * count_of_points * extent.channels * width
+            for point in range(count_of_points):
                 multiply(
                     count, wide, extent.channels, v + point * v_point, v_tile, width // vector,
                     panel + point * extent.channels * wide * width, wide * width, sums + point * sum_point, sum_tile,
@@ -103,16 +104,14 @@ def winograd_serial(
             )  # fmt: skip
 
 
-def workspace(region: Region, channels: int, zero: Any) -> int:
+def workspace(region: Region, channels: int, zero: Any, tiles: Any = TILES) -> int:
     """Accumulators that a thread needs: transformed tiles, the products of a block of filters, a strip."""
-    n_d, n_h, n_w = (
-        m + r - 1 for m, r in ((region.m_d, region.r_d), (region.m_h, region.r_h), (region.m_w, region.r_w))
-    )
+    n_d, n_h = region.m_d + region.r_d - 1, region.m_h + region.r_h - 1
     rows, lanes, odd = region.block + 1, simd.VECTOR_BYTES // zero.itemsize, odd_lines.py_func
     v = odd(rows * odd(-(-channels // lanes) * simd.VECTOR_BYTES))
     sums = odd(rows * VECTORS * simd.VECTOR_BYTES)
-    strip = n_d * n_h * (region.run * region.m_w + region.r_w) + lanes
-    return (n_d * n_h * n_w * (v + sums) + strip * simd.VECTOR_BYTES) // zero.itemsize
+    strip = n_d * n_h * (region.run * region.m_w + region.r_w | 1) + lanes
+    return (tiles.points(region[3:6], region[6:9]) * (v + sums) + strip * simd.VECTOR_BYTES) // zero.itemsize
 
 
 @jit

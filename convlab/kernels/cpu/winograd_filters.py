@@ -4,7 +4,6 @@
 lanes past the last filter repeat it and are never stored.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from .parallel import split
 from .read_strip import read_columns
 from .regions import Region
 from .tile import VECTORS
-from .transform import FILTER, TILES, ToomCook, apply
+from .tile_transform import points, transform_filter
+from .transform import TILES, ToomCook
 
 
 @jit
@@ -44,19 +44,14 @@ def transform_filters_serial(
     """
     simd.outlined()
     vector, width, item = simd.lanes(zero), simd.VECTOR_BYTES, w.itemsize
-    m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
-    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
-    n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
-    taps, points = r_d * r_h * r_w, n_d * n_h * n_w
+    taps, count = region.r_d * region.r_h * region.r_w, points(tiles, region)
     vectors, blocks = filter_vectors(filters, zero), filter_blocks(filters, zero)
     raw = memory.address(scratch)
     line = raw + (taps + vector) * width
-    plane = line + r_d * r_h * n_w * width
-    row_step = r_h * n_w * width
     for index in range(start, stop):
         group, block = index // blocks, index % blocks
         wide = min(VECTORS, vectors - block * VECTORS)
-        target = memory.address(panels) + (group * vectors + block * VECTORS) * points * channels * width
+        target = memory.address(panels) + (group * vectors + block * VECTORS) * count * channels * width
         point_step = channels * wide * width
         for channel in range(channels):
             for v in range(wide):
@@ -66,21 +61,15 @@ def transform_filters_serial(
                 here, step = raw, width
                 if reverse:
                     here, step = raw + (taps - 1) * width, -width
-                apply(tiles, FILTER, m_w, r_w, here, step, line, width, r_d * r_h, r_w * step, n_w * width, zero)
-                apply(tiles, FILTER, m_d, r_d, line, row_step, plane, row_step, r_h * n_w, width, width, zero)
-                for i in range(n_d):
-                    apply(
-                        tiles, FILTER, m_h, r_h, plane + i * row_step, n_w * width,
-                        target + (i * n_h * n_w * channels + channel) * wide * width + v * width, n_w * point_step,
-                        n_w, width, point_step, zero,
-                    )  # fmt: skip
+                transform_filter(
+                    tiles, region, here, step, line, target + (channel * wide + v) * width, point_step, zero
+                )  # fmt: skip
 
 
 def filter_scratch(region: Region, lanes: int) -> int:
     """Elements that a thread needs to transform filters."""
-    n_d, n_w = region.m_d + region.r_d - 1, region.m_w + region.r_w - 1
-    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
-    return (r_d * r_h * r_w + lanes + (r_d + n_d) * r_h * n_w) * lanes
+    n_d, n_h, n_w = (m + r - 1 for m, r in zip(region[3:6], region[6:9], strict=True))
+    return (region.r_d * region.r_h * region.r_w + lanes + (region.r_d + n_d) * n_h * n_w) * lanes
 
 
 @jit
@@ -117,7 +106,7 @@ def filter_panels(w: np.ndarray, region: Region, tiles: ToomCook = TILES) -> np.
     w = np.ascontiguousarray(w)
     filters, channels = w.shape[:2]
     lanes = simd.VECTOR_BYTES // w.itemsize
-    points = math.prod(m + r - 1 for m, r in zip(region[3:6], region[6:9], strict=True))
+    points = tiles.points(region[3:6], region[6:9])
     panels = np.empty(-(-filters // lanes) * lanes * points * channels, w.dtype)
     scratch = np.empty((1, filter_scratch(region, lanes)), w.dtype)
     transform_filters(

@@ -8,7 +8,7 @@ from typing import Any
 from ..compile import jit
 from . import simd
 from .read_strip import clear, read_columns
-from .transform import INPUT, OUTPUT, apply
+from .tile_transform import transform_inputs, transform_products
 from .write_strip import finish_columns, write_columns
 
 
@@ -55,9 +55,8 @@ def read_tiles(
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
     planes, lines, points, runs = taps.planes, taps.lines, taps.points, taps.runs
-    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
-    m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
-    n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
+    m_d, m_h, m_w, r_w = region.m_d, region.m_h, region.m_w, region.r_w
+    n_d, n_h = m_d + region.r_d - 1, m_h + region.r_h - 1
     done = 0
     while done < count:
         image, d, h, w = locate_tile(first + done, region)
@@ -74,21 +73,10 @@ def read_tiles(
                     line = -1 if (a | b) < 0 else start + a * x.plane + b * x.row
                     target = strip + (i * n_h + j) * pitch
                     _read_row(x, line, points, runs, w, columns, min(vector, channels - channel), target, zero)
-            if r_d > 1:
-                apply(
-                    tiles, INPUT, m_d, r_d, strip, n_h * pitch, strip, n_h * pitch, n_h * (columns | 1), width, width,
-                    zero
-                )  # fmt: skip
-            if r_h > 1:
-                for i in range(n_d):
-                    plane = strip + i * n_h * pitch
-                    apply(tiles, INPUT, m_h, r_h, plane, pitch, plane, pitch, columns, width, width, zero)
-            target = v + done * tile_step + channel // vector * width
-            for row in range(n_d * n_h):
-                apply(
-                    tiles, INPUT, m_w, r_w, strip + row * pitch, width, target + row * n_w * point_step, point_step,
-                    together, m_w * width, tile_step, zero,
-                )  # fmt: skip
+            transform_inputs(
+                tiles, region, strip, pitch, together, v + done * tile_step + channel // vector * width, tile_step,
+                point_step, zero,
+            )  # fmt: skip
         done += together
 
 
@@ -103,33 +91,20 @@ def write_tiles(
     """
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
-    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
-    m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
-    n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
+    m_d, m_h, m_w, r_w = region.m_d, region.m_h, region.m_w, region.r_w
+    n_h = m_h + region.r_h - 1
     done = 0
     while done < count:
         image, d, h, w = locate_tile(first + done, region)
         together = min(region.run, count - done, region.tiles_w - w)
         d, h, w = region.first_d + d * m_d, region.first_h + h * m_h, region.first_w + w * m_w
-        columns = m_w * together
-        pitch = (columns | 1) * width
-        inside = min(columns, taps.width - w)
+        pitch = ((m_w * together + r_w - 1) | 1) * width
+        inside = min(m_w * together, taps.width - w)
         for filter in range(0, filters, vector):
-            source = sums + done * tile_step + filter // vector * width
-            for row in range(n_d * n_h):
-                apply(
-                    tiles, OUTPUT, m_w, r_w, source + row * n_w * point_step, point_step, strip + row * pitch, width,
-                    together, tile_step, m_w * width, zero,
-                )  # fmt: skip
-            if r_h > 1:
-                for i in range(n_d):
-                    plane = strip + i * n_h * pitch
-                    apply(tiles, OUTPUT, m_h, r_h, plane, pitch, plane, pitch, columns, width, width, zero)
-            if r_d > 1:
-                apply(
-                    tiles, OUTPUT, m_d, r_d, strip, n_h * pitch, strip, n_h * pitch, m_h * (columns | 1), width, width,
-                    zero
-                )  # fmt: skip
+            transform_products(
+                tiles, region, strip, pitch, together, sums + done * tile_step + filter // vector * width, tile_step,
+                point_step, zero,
+            )  # fmt: skip
             for i in range(min(m_d, taps.depth - d)):
                 for j in range(min(m_h, taps.height - h)):
                     row = strip + (i * n_h + j) * pitch
