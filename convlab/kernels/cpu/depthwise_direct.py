@@ -129,7 +129,6 @@ def depthwise_3x3_serial(
     Columns of x and y lie side by side, in the accumulator's type; activation is NONE, RELU or RELU6.
     """
     simd.outlined()
-    simd.only_calls()
     task = start, stop, x, weights, bias, taps, extent, activation, zero, y
     whole, half, narrow = window.constant(zero, _ONE), window.constant(zero, _TWO), 2 * taps.width <= simd.lanes(zero)
     if taps.point_step == 1 and narrow:
@@ -148,7 +147,6 @@ def depthwise_5x5_serial(
 ) -> None:
     """depthwise_3x3_serial of 5x5; a kernel of its own, as each is half of what there is to compile."""
     simd.outlined()
-    simd.only_calls()
     task = start, stop, x, weights, bias, taps, extent, activation, zero, y
     whole, half = window.constant(zero, _ONE), window.constant(zero, _TWO)
     if taps.point_step == 1 and 2 * taps.width <= simd.lanes(zero):
