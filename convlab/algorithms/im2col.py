@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ..bounds import componentwise
 from ..problem import ConvProblem
@@ -43,7 +41,6 @@ class Im2col(Algorithm):
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
         from ..kernels.cpu.gemm import workspace
         from ..kernels.cpu.gradient import LARGE_VECTORS
-        from ..kernels.cpu.tensor import storage
         from . import lowering
 
         work, zero = lowering.extent(problem), lowering.example(problem)
@@ -56,8 +53,13 @@ class Im2col(Algorithm):
         sums, patches = workspace(work.filters * work.parts, zero.itemsize)
         return {
             "sums": ArraySpec((sums,), zero.dtype, per_thread=True),
-            "patches": ArraySpec((patches,), storage(np.empty(0, problem.dtype)).dtype, per_thread=True),
+            "patches": ArraySpec((patches,), zero.dtype, per_thread=True),
         }
+
+    def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
+        from . import lowering
+
+        return lowering.widened_spec(problem)
 
     def error_model(self, problem: ConvProblem) -> ErrorModel:
         return componentwise(problem)
@@ -66,7 +68,7 @@ class Im2col(Algorithm):
         from ..kernels.cpu.tile import ROWS
         from . import lowering
 
-        return lowering.pack(problem, weight, ROWS, ROWS, ctx.threads)
+        return lowering.pack(problem, lowering.widened(problem, weight), ROWS, ROWS, ctx.threads)
 
     def run(
         self,

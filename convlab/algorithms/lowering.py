@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..algorithm import Cost, Stage
+from ..algorithm import ArraySpec, Cost, Stage
+from ..bounds import accumulator
 from ..kernels import taps as tap_tables
 from ..kernels.cpu import weights
 from ..kernels.cpu.epilogue import activation_code
@@ -58,7 +59,7 @@ def sweeps(problem: ConvProblem) -> tuple[Sweep, ...]:
 
 
 def pack(problem: ConvProblem, weight: np.ndarray, wide: int, narrow: int, threads: int) -> list[Pass]:
-    """The weights in panels, sweep by sweep; wide and narrow are the kernel's blocks of lanes."""
+    """The weights in panels of their own dtype, sweep by sweep; wide and narrow are the kernel's blocks of lanes."""
     flat = storage(np.ascontiguousarray(weight).reshape(-1))
     kernel, depth = int(np.prod(problem.kernel)), problem.in_channels // problem.groups
     strides = depth * kernel, kernel  # of filters and of channels
@@ -67,13 +68,24 @@ def pack(problem: ConvProblem, weight: np.ndarray, wide: int, narrow: int, threa
     group = problem.out_channels // problem.groups * depth * kernel
     passes = []
     for sweep in sweeps(problem):
-        panels = weights.empty_panels(groups * filters, channels * len(sweep.weights) * real, problem.dtype)
+        panels = weights.empty_panels(groups * filters, channels * len(sweep.weights) * real, weight.dtype)
         launch(
             weights.pack, flat, groups, filters, channels, real, group, lane, channel, sweep.weights, wide, narrow,
             panels, threads=threads,
         )  # fmt: skip
         passes.append(Pass(sweep, panels))
     return passes
+
+
+def widened(problem: ConvProblem, weight: np.ndarray) -> np.ndarray:
+    """Weights as accumulators hold them: halves in float32, for kernels that read a weight for few products."""
+    return np.asarray(weight, accumulator(problem.dtype))
+
+
+def widened_spec(problem: ConvProblem) -> dict[str, ArraySpec]:
+    """What `widened` weights take beyond a copy of the weights."""
+    wide = accumulator(problem.dtype)
+    return {} if wide == problem.dtype else {"weights": ArraySpec(problem.w_shape, wide)}
 
 
 def image_tensor(problem: ConvProblem, array: np.ndarray) -> Tensor:

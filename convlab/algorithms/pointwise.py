@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ..bounds import componentwise
 from ..problem import ConvProblem
@@ -56,12 +54,16 @@ class Pointwise(Algorithm):
 
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
         from ..kernels.cpu.pointwise import workspace
-        from ..kernels.cpu.tensor import storage
         from . import lowering
 
-        stored = storage(np.empty(0, problem.dtype)).dtype
-        elements = workspace(lowering.extent(problem).channels, stored.itemsize)
-        return {"packed": ArraySpec((elements,), stored, per_thread=True)}
+        zero = lowering.example(problem)
+        elements = workspace(lowering.extent(problem).channels, zero.itemsize)
+        return {"packed": ArraySpec((elements,), zero.dtype, per_thread=True)}
+
+    def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
+        from . import lowering
+
+        return lowering.widened_spec(problem)
 
     def error_model(self, problem: ConvProblem) -> ErrorModel:
         return componentwise(problem)
@@ -72,8 +74,8 @@ class Pointwise(Algorithm):
 
         if _filters_in_vectors(problem):
             vector = lowering.lanes(problem)
-            return lowering.pack(problem, weight, VECTORS * vector, vector, ctx.threads)
-        return lowering.pack(problem, weight, ROWS, ROWS, ctx.threads)
+            return lowering.pack(problem, lowering.widened(problem, weight), VECTORS * vector, vector, ctx.threads)
+        return lowering.pack(problem, lowering.widened(problem, weight), ROWS, ROWS, ctx.threads)
 
     def run(
         self,

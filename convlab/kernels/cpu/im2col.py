@@ -38,8 +38,9 @@ def im2col_serial(
 ) -> None:  # fmt: skip
     """Tasks start … stop − 1: blocks of `size` outputs, block after block of one group, group after group.
 
-    x, y: Tensors; panels: the weights from `weights.pack`, in panels of ROWS. bias, taps, extent, activation, zero:
-    as in direct_serial. sums, patches: this thread's workspace, of the accumulator's and the storage type.
+    x, y: Tensors; panels: the weights from `weights.pack`, in panels of ROWS, accumulators: to widen halves
+    takes longer than their products. bias, taps, extent, activation, zero: as in direct_serial. sums, patches: this
+    thread's workspace, accumulators.
     """
     simd.outlined()
     item, width = panels.itemsize, VECTORS * simd.lanes(zero)

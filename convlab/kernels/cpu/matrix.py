@@ -80,17 +80,17 @@ def copy_panel(
     """One panel: element (step, i) at p + i · across + step · along goes to [step][i], i < count ≤ width, at q.
 
     Elements that lie side by side are copied as vectors, those whose steps do are transposed in registers. A vector
-    past the panel's end may be written to.
+    past the panel's end may be written to. Halves are widened where target holds accumulators.
     """
     simd.outlined()
-    item, vector = source.itemsize, simd.lanes(zero)
-    row = width * item
+    item, to, vector = source.itemsize, target.itemsize, simd.lanes(zero)
+    row = width * to
     step = 0
-    if across == item and count == width and along >= row:
+    if across == item and count == width and along >= width * item:
         # The last vector of a step may reach into the next, which is read and written after it.
         for _ in range(depth - 1 if width % vector else depth):
             for i in range(0, width, vector):
-                memory.copy_vector(source, p + step * along + i * item, target, q + step * row + i * item, zero)
+                memory.copy_vector(source, p + step * along + i * item, target, q + step * row + i * to, zero)
             step += 1
     elif along == item and transpose.transposes(zero):
         while step + vector <= depth:
@@ -98,12 +98,12 @@ def copy_panel(
             for i in range((width - 1) // vector * vector, -1, -vector):
                 transpose.turn(
                     source, p + i * across + step * item, across, min(vector, count - i), target,
-                    q + (step * width + i) * item, row, zero,
+                    q + (step * width + i) * to, row, zero,
                 )  # fmt: skip
             step += vector
     while step < depth:
         for i in range(count):
-            memory.store_at(target, q + (step * width + i) * item, memory.raw_at(source, p + i * across + step * along))
+            memory.copy_at(source, p + i * across + step * along, target, q + (step * width + i) * to)
         step += 1
 
 

@@ -108,14 +108,24 @@ def store_vector(typingctx: Any, target: Any, position: Any, buffer: Any, offset
 
 
 @intrinsic
-def copy_vector(typingctx: Any, source: Any, position: Any, target: Any, target_position: Any, zero: Any) -> Any:
-    """One register of elements from a byte address to another, unchanged in storage; zero's type says how many."""
+def copy_at(typingctx: Any, source: Any, position: Any, target: Any, target_position: Any) -> Any:
+    """One element from a byte address to another, widened where target's type is the accumulator of source's."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = ir.VectorType(simd.llvm_scalar(source.dtype), simd.lanes_of(zero))
-        value = builder.load(simd.pointer(builder, args[1], vector))
-        value.align = source.dtype.bitwidth // 8
-        builder.store(value, simd.pointer(builder, args[3], vector)).align = source.dtype.bitwidth // 8
+        value = simd.load(builder, args[1], source.dtype, target.dtype)
+        simd.store(builder, value, args[3], target.dtype, target.dtype)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), codegen
+
+
+@intrinsic
+def copy_vector(typingctx: Any, source: Any, position: Any, target: Any, target_position: Any, zero: Any) -> Any:
+    """`copy_at` of one register of elements; zero's type says how many."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = simd.load(builder, args[1], source.dtype, target.dtype, simd.lanes_of(zero))
+        simd.store(builder, value, args[3], target.dtype, target.dtype)
         return context.get_dummy_value()
 
     return types.void(source, types.intp, target, types.intp, zero), codegen

@@ -62,13 +62,13 @@ def pack_patches(
 ) -> None:  # fmt: skip
     """Steps start … stop − 1 of the reduction, counted [tap][part][channel], for `count` outputs.
 
-    image, depth, row, column: coordinates of the outputs. panels: [panel][step][lane], in storage type; lanes past
+    image, depth, row, column: coordinates of the outputs. panels: [panel][step][lane], accumulators; lanes past
     the last output keep what they hold.
     """
     simd.outlined()
     positions, steps = memory.stack(1, MAX_LANES), memory.stack(1, MAX_LANES)
     starts, gaps = memory.stack(1, MAX_RUNS), memory.stack(1, MAX_LANES)
-    item, vector = x.data.itemsize, simd.lanes(zero)
+    item, to, vector = x.data.itemsize, panels.itemsize, simd.lanes(zero)
     source = x.data
     width = VECTORS * vector
     step = start
@@ -88,21 +88,19 @@ def pack_patches(
                 from_ = address
                 while lane < last:
                     inside = lane % width
-                    target = ((lane // width) * (stop - start) + s) * width + inside
+                    place = memory.address(panels) + (((lane // width) * (stop - start) + s) * width + inside) * to
                     chunk = min(last - lane, width - inside)
                     if gap == item:
                         i = 0
                         while i + vector <= chunk:
-                            memory.copy_vector(
-                                source, from_ + i * item, panels, memory.address(panels) + (target + i) * item, zero
-                            )
+                            memory.copy_vector(source, from_ + i * item, panels, place + i * to, zero)
                             i += vector
                         while i < chunk:
-                            panels[target + i] = memory.raw_at(source, from_ + i * item)
+                            memory.copy_at(source, from_ + i * item, panels, place + i * to)
                             i += 1
                     else:
                         for i in range(chunk):
-                            panels[target + i] = memory.raw_at(source, from_ + i * gap)
+                            memory.copy_at(source, from_ + i * gap, panels, place + i * to)
                     lane += chunk
                     from_ += chunk * gap
                 address += move

@@ -79,7 +79,7 @@ def pack_outputs(
     """A panel: `count` outputs, which read at `positions`, over all channels, each [channel][output of width]."""
     simd.outlined()
     starts, gaps = memory.stack(1, _RUNS), memory.stack(1, _LANES)
-    item = x.data.itemsize
+    item = packed.itemsize
     runs = find_runs(positions, steps, count, starts, gaps)
     for run in range(runs):
         first, length, gap = starts[run], starts[run + 1] - starts[run], gaps[run]
@@ -90,7 +90,7 @@ def pack_outputs(
             for channel in range(channels):
                 source, target = positions[first] + channel * step, q + (channel * width + first) * item
                 for i in range(length):
-                    memory.store_at(packed, target + i * item, memory.raw_at(x.data, source + i * gap))
+                    memory.copy_at(x.data, source + i * gap, packed, target + i * item)
 
 
 @jit
@@ -125,7 +125,7 @@ def multiply(
     width = VECTORS * vector
     narrow = vector if upright else width
     sums = memory.stack_vectors(zero, TILE)
-    plain = len(bias) == 0 and activation == NONE and item == sums.itemsize and (not upright or y.channel == item)
+    plain = len(bias) == 0 and activation == NONE and item == y.data.itemsize and (not upright or y.channel == item)
     for j in range(blocks(lanes, width, narrow)):
         lane, here = block(j, lanes, width, narrow)
         vectors = (here + vector - 1) // vector
@@ -138,7 +138,7 @@ def multiply(
                 joined = consecutive(where, height, gap)
             else:
                 where, first, a_step, step, gap = places, channel + i, height * item, b_step, y.channel
-                joined = consecutive(where, here, item)
+                joined = consecutive(where, here, y.data.itemsize)
             at = memory.address(y.data) + first * y.channel + where[0]
             placed = plain and joined and height == even and here == vectors * vector
             if not placed:
@@ -161,7 +161,7 @@ def pointwise_serial(
 
     upright: whether vectors hold filters. x, y: Tensors; panels: the weights from `weights.pack`, in panels of ROWS,
     or upright in blocks of VECTORS vectors and of one; the others as in direct_serial. packed: a row of workspace for
-    each piece, of the storage type.
+    each piece. It and panels are of the accumulator's type: to widen halves takes longer than their products.
     """
     simd.outlined()
     item, width = panels.itemsize, VECTORS * simd.lanes(zero)
@@ -171,7 +171,7 @@ def pointwise_serial(
     image, plane, places = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
     row, column = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
     positions, steps = memory.stack(1, _OUTPUTS), memory.stack(1, _OUTPUTS)
-    in_place = not upright and dense(x, taps, item) and reads_all(taps)
+    in_place = not upright and x.data.itemsize == item and dense(x, taps, item) and reads_all(taps)
     tall, unit = (ROWS, width) if upright else (width, ROWS)  # outputs that are packed as one, filters of a panel
     for piece in range(start, stop):
         part, parts, start_group, groups, room = piece, pieces, 0, extent.groups, aligned(packed[piece])

@@ -115,8 +115,8 @@ def turn(
     typingctx: Any, source: Any, position: Any, across: Any, count: Any, target: Any, target_position: Any, step: Any,
     zero: Any,
 ) -> Any:  # fmt: skip
-    """Copy a square transposed, in storage type: `count` vectors at byte addresses position, position + across, … are
-    the columns of rows that are written, as whole vectors, to target_position, target_position + step, …
+    """Copy a square transposed, as memory.copy_at does: `count` vectors at byte addresses position, position + across,
+    … are the columns of rows that are written, as whole vectors, to target_position, target_position + step, …
 
     Lanes past `count` repeat the last. Later rows are written after earlier ones. Nothing where `transposes` says no.
     """
@@ -126,18 +126,15 @@ def turn(
         if size > _TRANSPOSED:
             return context.get_dummy_value()
         _, position, across, count, _, target_position, step, _ = args
-        vector, aligned = ir.VectorType(simd.llvm_scalar(source.dtype), size), source.dtype.bitwidth // 8
         last = builder.sub(count, simd.I64(1))
         rows = []
         for i in range(size):
             inside = builder.icmp_signed("<", simd.I64(i), count)
             offset = builder.mul(builder.select(inside, simd.I64(i), last), across)
-            value = builder.load(simd.pointer(builder, builder.add(position, offset), vector))
-            value.align = aligned
-            rows.append(value)
+            rows.append(simd.load(builder, builder.add(position, offset), source.dtype, target.dtype, size))
         for i, column in enumerate(transpose(builder, rows)):
             where = builder.add(target_position, builder.mul(step, simd.I64(i)))
-            builder.store(column, simd.pointer(builder, where, vector)).align = aligned
+            simd.store(builder, column, where, target.dtype, target.dtype)
         return context.get_dummy_value()
 
     integer = types.intp
