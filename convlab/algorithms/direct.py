@@ -17,6 +17,8 @@ _FEW = 0.14
 _PER_TAP, _PER_TILE = 6, 20
 # By strips: the fraction, what is done around a tile, and how much of it a row shorter than a tile leaves.
 _STRIPS, _PER_STRIP_TILE, _SHORT = 0.85, 20, 0.75
+# With vectors of columns: the fraction, and what is done around a tile.
+_COLUMNS, _PER_COLUMNS_TILE = 0.9, 10
 # The same of vectors of outputs for each channel, which they collect first: vector by vector, or one by one.
 _COPIED, _GATHERED = 16, 90
 
@@ -31,7 +33,6 @@ class Direct(Algorithm):
 
     def cost(self, problem: ConvProblem) -> Cost:
         from ..kernels.cpu.gradient import SMALL
-        from ..kernels.cpu.tile import ROWS
         from . import lowering
 
         if problem.direction == "backward_weights":
@@ -39,28 +40,22 @@ class Direct(Algorithm):
                 return lowering.gradient_cost(problem, SMALL, _GRADIENT)
             products = _few_cycles(problem) * 2 * lowering.lanes(problem)
             return Cost((Stage("products", products, problem.min_bytes, _FEW),))
-        work, width = lowering.extent(problem), lowering.lanes(problem)
-        taps = math.prod(problem.kernel)
-        steps = work.channels * work.parts * taps
         if _few_filters(problem):
+            work, taps = lowering.extent(problem), math.prod(problem.kernel)
             side_by_side = problem.stride[-1] == 1 and problem.layout == "channels_first" and work.parts == 1
-            efficiency = _ROWS * taps / (taps + (_COPIED if side_by_side else _GATHERED))
-            return Cost((Stage("products", problem.flops * _padding(problem), problem.min_bytes, efficiency),))
-        lanes = work.filters * work.parts
-        whole = -(-lanes // width) * width
-        sweep = lowering.sweeps(problem)[0]
-        if _by_strips(problem, sweep.taps):
-            efficiency = _STRIPS * steps / (steps + _PER_STRIP_TILE) * (_SHORT if sweep.taps.width < ROWS else 1)
-            efficiency *= 1 if whole > width else _NARROW
+            efficiency = _ROWS * taps / (taps + (_COPIED if side_by_side else _GATHERED)) / _padding(problem)
+        elif _by_columns(problem):
+            efficiency = _columns_efficiency(problem)
         else:
-            efficiency = (_WIDE if whole > width else _NARROW) * steps / (steps + _PER_TAP * taps + _PER_TILE)
-        return Cost((Stage("products", problem.flops * whole / lanes, problem.min_bytes, max(efficiency, 0.01)),))
+            efficiency = _filters_efficiency(problem)
+        return Cost((Stage("products", problem.flops, problem.min_bytes, max(efficiency, 0.01)),))
 
     def error_model(self, problem: ConvProblem) -> ErrorModel:
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from ..kernels.cpu.direct import direct
+        from ..kernels.cpu.direct_columns import FILTERS, columns
         from ..kernels.cpu.direct_strips import strips
         from ..kernels.cpu.rows import rows
         from ..kernels.cpu.tile import VECTORS
@@ -69,6 +64,9 @@ class Direct(Algorithm):
         if _few_filters(problem):
             passes = lowering.pack(problem, weight, 1, 1, ctx.threads)
             return [(rows, sweep, *_factored(problem, weight, sweep, panels)) for sweep, panels in passes]
+        if _by_columns(problem):
+            passes = lowering.pack(problem, weight, FILTERS, FILTERS, ctx.threads)
+            return [(columns, *each) for each in passes]
         width = lowering.lanes(problem)
         passes = lowering.pack(problem, weight, VECTORS * width, width, ctx.threads)
         kernels = (strips if _by_strips(problem, each.sweep.taps) else direct for each in passes)
@@ -130,6 +128,47 @@ def _by_strips(problem: ConvProblem, taps: Any) -> bool:
     short = taps.width < ROWS and problem.layout == "channels_last"
     whole = channels == extent.channels or short
     return channels > 0 and (whole or problem.dtype == "float16")
+
+
+def _by_columns(problem: ConvProblem) -> bool:
+    """Whether vectors of neighbouring columns are faster than vectors of filters, by what each leaves empty."""
+    from ..kernels.cpu.direct_columns import cut_columns
+    from . import lowering
+
+    if problem.layout != "channels_first" or _few_filters(problem):
+        return False
+    work, zero, sweeps = lowering.extent(problem), lowering.example(problem), lowering.sweeps(problem)
+    if not all(cut_columns(sweep.taps, work, zero)[0] for sweep in sweeps):
+        return False
+    return _columns_efficiency(problem) > _filters_efficiency(problem)
+
+
+def _columns_efficiency(problem: ConvProblem) -> float:
+    """Fraction of the FMA peak that vectors of columns reach."""
+    from ..kernels.cpu.direct_columns import FILTERS
+    from . import lowering
+
+    work, sweep, width = lowering.extent(problem), lowering.sweeps(problem)[0], lowering.lanes(problem)
+    steps = work.channels * math.prod(problem.kernel)
+    tiles = -(-work.filters // FILTERS) * -(-sweep.taps.width // width)
+    return _COLUMNS * steps / (steps + _PER_COLUMNS_TILE) * work.filters * sweep.taps.width / (tiles * FILTERS * width)
+
+
+def _filters_efficiency(problem: ConvProblem) -> float:
+    """Fraction of the FMA peak that vectors of filters reach, by strips or in place."""
+    from ..kernels.cpu.tile import ROWS
+    from . import lowering
+
+    work, width = lowering.extent(problem), lowering.lanes(problem)
+    lanes, taps = work.filters * work.parts, math.prod(problem.kernel)
+    whole, steps = -(-lanes // width) * width, work.channels * work.parts * taps
+    sweep = lowering.sweeps(problem)[0]
+    if _by_strips(problem, sweep.taps):
+        efficiency = _STRIPS * steps / (steps + _PER_STRIP_TILE) * (_SHORT if sweep.taps.width < ROWS else 1)
+        efficiency *= 1 if whole > width else _NARROW
+    else:
+        efficiency = (_WIDE if whole > width else _NARROW) * steps / (steps + _PER_TAP * taps + _PER_TILE)
+    return efficiency * lanes / max(whole, 1)
 
 
 def _few_filters(problem: ConvProblem) -> bool:

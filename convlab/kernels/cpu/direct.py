@@ -19,6 +19,9 @@ from .parallel import split
 from .tile import ROWS, TILE, VECTORS
 from .weights import block, blocks
 
+# The last outputs take half a tile, where that is enough for them.
+_HALF = ROWS // 2
+
 
 @jit
 def accumulate(
@@ -110,12 +113,18 @@ def direct_serial(
         locate(first, extent.images, ROWS, taps, image, depth, row, column)
         base = memory.address(x.data) + group * extent.channels * x.channel
         panel = memory.address(panels) + (group * lanes + lane) * reduction * panels.itemsize
-        if count > width:
+        if count > width and outputs - first > _HALF:
             wide = accumulate(
                 tile.zeros(zero, ROWS, VECTORS), x, base, taps, image, depth, row, column,
                 extent.channels, extent.parts, panels, panel, count * panels.itemsize,
             )  # fmt: skip
             tile.store(wide, buffer, 0)
+        elif count > width:
+            half = accumulate(
+                tile.zeros(zero, _HALF, VECTORS), x, base, taps, image, depth, row, column,
+                extent.channels, extent.parts, panels, panel, count * panels.itemsize,
+            )  # fmt: skip
+            tile.store(half, buffer, 0)
         else:
             narrow = accumulate(
                 tile.zeros(zero, ROWS, 1), x, base, taps, image, depth, row, column,

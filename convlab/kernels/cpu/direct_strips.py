@@ -14,7 +14,7 @@ from ..compile import jit
 from . import memory, simd, tile
 from .direct_strip import copy_strip, strip_of
 from .epilogue import announce, consecutive, finish, write
-from .extent import taps_of
+from .extent import span, taps_of
 from .parallel import split
 from .tile import ROWS, TILE, VECTORS
 from .weights import block, blocks
@@ -28,15 +28,6 @@ _SUMS, _OUTPUTS = _TILES * TILE, _TILES * ROWS
 _HALF = ROWS // 2
 # Steps of the reduction that a strip should hold for a tile: loading and storing sums costs about four.
 _STEPS = 128
-
-
-@jit
-def span(outputs: int, step: int, offsets: Any) -> int:
-    """Positions of an axis from the first to the last that neighbouring outputs read."""
-    last = 0
-    for offset in offsets:
-        last = max(last, (outputs - 1) * step + offset + 1)
-    return last
 
 
 @jit

@@ -28,6 +28,15 @@ def taps_of(taps: Any) -> int:
 
 
 @jit
+def span(outputs: int, step: int, offsets: Any) -> int:
+    """Positions of an axis from the first to the last that neighbouring outputs read."""
+    last = 0
+    for offset in offsets:
+        last = max(last, (outputs - 1) * step + offset + 1)
+    return last
+
+
+@jit
 def locate(first: int, images: int, count: int, taps: Any, image: Any, depth: Any, row: Any, column: Any) -> None:
     """Coordinates of outputs first, …, first + count − 1, counted in row-major order through all images.
 

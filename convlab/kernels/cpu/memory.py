@@ -165,6 +165,23 @@ def widen_vector(typingctx: Any, source: Any, position: Any, target: Any, target
 
 
 @intrinsic
+def widen_halved(typingctx: Any, source: Any, position: Any, target: Any, target_position: Any) -> Any:
+    """widen_vector of every second element: of twice as many, the last of which is not used."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        lanes, item = simd.lanes_of(target.dtype), source.dtype.bitwidth // 8
+        pair = [
+            simd.load(builder, builder.add(args[1], simd.I64(i * lanes * item)), source.dtype, target.dtype, lanes)
+            for i in range(2)
+        ]
+        even = ir.Constant(ir.VectorType(simd.I32, lanes), [simd.I32(2 * i) for i in range(lanes)])
+        simd.store(builder, builder.shuffle_vector(*pair, even), args[3], target.dtype, target.dtype)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), codegen
+
+
+@intrinsic
 def fill_vector(typingctx: Any, target: Any, position: Any, value: Any) -> Any:
     """One register of accumulators (target's and value's type), all of one value, to a byte address."""
 

@@ -57,6 +57,47 @@ def zeros(typingctx: Any, zero: Any, rows: Any, vectors: Any) -> Any:
     return tile(zero, rows, vectors), codegen
 
 
+@intrinsic(prefer_literal=True)
+def spread(typingctx: Any, zero: Any, begin: Any, rows: Any, vectors: Any) -> Any:
+    """A tile whose row i is filled with begin[i], accumulators; rows and vectors are literals."""
+    tile = Tile(types.unliteral(zero), rows.literal_value, vectors.literal_value)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data, value = context.make_array(begin)(context, builder, args[1]).data, ir.Constant(tile.data, ir.Undefined)
+        for i in range(tile.rows):
+            row = simd.broadcast(builder, builder.load(builder.gep(data, [simd.I64(i)])), tile.lanes)
+            for j in range(tile.vectors):
+                value = builder.insert_value(value, row, i * tile.vectors + j)
+        return value
+
+    return tile(zero, begin, rows, vectors), codegen
+
+
+@intrinsic
+def put(typingctx: Any, tile: Any, count: Any, low: Any, high: Any, y: Any, position: Any, stride: Any) -> Any:
+    """Store the first `count` rows at byte addresses position, position + stride, …, rounded to y's storage type.
+
+    Floating-point numbers are first brought between low and high; NaN stays NaN.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value, count, low, high, _, position, stride = args
+        bounds = [simd.broadcast(builder, bound, tile.lanes) for bound in (low, high)]
+        for i in range(tile.rows):
+            with builder.if_then(builder.icmp_signed("<", simd.I64(i), count), likely=True):
+                row = builder.add(position, builder.mul(stride, simd.I64(i)))
+                for j in range(tile.vectors):
+                    vector = builder.extract_value(value, i * tile.vectors + j)
+                    if isinstance(tile.dtype, types.Float):
+                        for bound, beyond in zip(bounds, "><", strict=True):
+                            vector = builder.select(builder.fcmp_ordered(beyond, bound, vector), bound, vector)
+                    where = builder.add(row, simd.I64(j * tile.lanes * y.dtype.bitwidth // 8))
+                    simd.store(builder, vector, where, y.dtype, tile.dtype)
+        return context.get_dummy_value()
+
+    return types.void(tile, types.intp, tile.dtype, tile.dtype, y, types.intp, types.intp), codegen
+
+
 def _outer(builder: Any, tile: Tile, value: Any, rows: Iterable[Any], panel: Any, a: Any, b: Any) -> Any:
     """tile[i, :] += a[rows[i]] · b[panel …]: the one place where products are summed."""
     item = b.bitwidth // 8 * tile.lanes
@@ -127,6 +168,17 @@ def outer_strided(typingctx: Any, tile: Any, a: Any, first: Any, step: Any, b: A
         return _outer(builder, tile, args[0], rows, args[5], a.dtype, b.dtype)
 
     return tile(tile, a, types.intp, types.intp, b, types.intp), codegen
+
+
+@intrinsic
+def outer_packed(typingctx: Any, tile: Any, a: Any, first: Any, b: Any, panel: Any) -> Any:
+    """tile += column ⊗ row with the column side by side from byte address `first` on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows = [builder.add(args[2], simd.I64(i * a.dtype.bitwidth // 8)) for i in range(tile.rows)]
+        return _outer(builder, tile, args[0], rows, args[4], a.dtype, b.dtype)
+
+    return tile(tile, a, types.intp, b, types.intp), codegen
 
 
 @intrinsic
