@@ -100,6 +100,8 @@ def outputs_of(sweep: Sweep, out: np.ndarray, problem: ConvProblem) -> Tensor:
 
 def part_of(sweep: Sweep, out: np.ndarray, problem: ConvProblem) -> np.ndarray:
     """A view of those elements of `out` that a sweep writes."""
+    if sweep.stride == (1, 1, 1):  # all of them; to slice takes 2 µs
+        return out
     missing = 3 - problem.ndim
     steps = tuple(slice(f, None, s) for f, s in zip(sweep.first[missing:], sweep.stride[missing:], strict=True))
     before = 1 if problem.layout == "channels_last" else 2

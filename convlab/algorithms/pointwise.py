@@ -69,13 +69,13 @@ class Pointwise(Algorithm):
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
+        from ..kernels.cpu.pointwise import pointwise
         from ..kernels.cpu.tile import ROWS, VECTORS
         from . import lowering
 
-        if _filters_in_vectors(problem):
-            vector = lowering.lanes(problem)
-            return lowering.pack(problem, lowering.widened(problem, weight), VECTORS * vector, vector, ctx.threads)
-        return lowering.pack(problem, lowering.widened(problem, weight), ROWS, ROWS, ctx.threads)
+        upright, vector = _filters_in_vectors(problem), lowering.lanes(problem)
+        blocks = (VECTORS * vector, vector) if upright else (ROWS, ROWS)
+        return pointwise, upright, lowering.pack(problem, lowering.widened(problem, weight), *blocks, ctx.threads)
 
     def run(
         self,
@@ -86,18 +86,17 @@ class Pointwise(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.pointwise import pointwise
         from . import lowering
         from .launch import launch
 
+        kernel, upright, passes = state
         source, bias = operands
         x, extent, zero = lowering.image_tensor(problem, source), lowering.extent(problem), lowering.example(problem)
         values, code = lowering.epilogue(problem, bias)
-        upright = _filters_in_vectors(problem)
-        for sweep, panels in state:
+        for sweep, panels in passes:
             y = lowering.outputs_of(sweep, out, problem)
             launch(
-                pointwise, upright, x, panels, values, sweep.taps, extent, code, zero, workspace["packed"], y,
+                kernel, upright, x, panels, values, sweep.taps, extent, code, zero, workspace["packed"], y,
                 threads=ctx.threads,
             )  # fmt: skip
 
