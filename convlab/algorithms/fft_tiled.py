@@ -12,7 +12,8 @@ class FftTiled(Tiled):
     et al., "Fast Convolutional Nets With fbfft", 2015; real products as in kernels/fourier.py."""
 
     name = "fft-tiled"
-    transforms = 0.2
+    # As Winograd's: measured on layers of 3 to 128 channels and kernels of 3 to 15 (Zen 4).
+    transforms = 0.14
 
     def default_tiles(self) -> Any:
         from ..kernels.cpu.fourier_transform import Fourier
