@@ -23,8 +23,8 @@ class Fft(Algorithm):
             return f"its transforms take fractions of the data, {problem.dtype} has none"
         if set(problem.stride) != {1}:
             return f"neighbouring outputs must share inputs, the stride is {problem.stride}"
-        if problem.direction == "backward_weights":
-            return "it computes forward and backward_data"
+        if problem.direction == "backward_weights" and set(problem.dilation) != {1}:
+            return f"for this direction its taps must be neighbours, the dilation is {problem.dilation}"
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
@@ -35,24 +35,34 @@ class Fft(Algorithm):
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
         from ..kernels.cpu.frequencies import FILTERS
         from . import lowering
-        from .overlap import cut, share, sizes
+        from .overlap import cut, share, sizes, wave
 
         (blocks, points), _ = cut(_plain(problem))
         work, dtype = lowering.extent(problem), _part(problem)
         size = sizes(points, work.parts, dtype.itemsize)
         scratch, spectrum = size.rows * size.line // dtype.itemsize, size.spectrum // dtype.itemsize
-        sums, spectra = min(FILTERS, work.filters) * spectrum, work.channels * spectrum
-        one = share(problem, blocks, ctx.threads)
+        together = ctx.threads > 1 and share(problem, blocks, ctx.threads)
+
+        def spec(count: int, together: bool) -> ArraySpec:
+            return ArraySpec((1, count) if together else (count,), dtype, per_thread=not together)
+
+        sums, spectra = min(FILTERS, work.filters), work.channels
+        gradient = problem.direction == "backward_weights"
+        if gradient:
+            sums = work.filters * work.channels
+            spectra = (work.channels + work.filters) * wave(problem, blocks, size.spectrum, ctx.threads)
         return {
-            "scratch": ArraySpec((scratch,), dtype, per_thread=True),
-            "sums": ArraySpec((sums,), dtype, per_thread=True),
-            "spectra": ArraySpec((1, spectra) if one else (spectra,), dtype, per_thread=not one),
+            "scratch": spec(scratch, False),
+            "sums": spec(sums * spectrum, together and gradient),
+            "spectra": spec(spectra * spectrum, together),
         }
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
         from . import lowering
         from .overlap import cut, sizes
 
+        if problem.direction == "backward_weights":
+            return {}
         work, dtype = lowering.extent(problem), _part(problem)
         size = sizes(cut(_plain(problem))[0].points, work.parts, dtype.itemsize).spectrum // dtype.itemsize
         return {"spectra": ArraySpec((work.groups * work.filters * work.channels * size,), dtype)}
@@ -96,6 +106,8 @@ class Fft(Algorithm):
         from . import lowering
         from .launch import launch
 
+        if problem.direction == "backward_weights":
+            return self._gradient(problem, operands, workspace, out, ctx)
         spectra, work, blocks, reads, block, scale, zero = state
         source, bias = operands
         x, y = lowering.image_tensor(problem, source), lowering.image_tensor(problem, out)
@@ -103,6 +115,30 @@ class Fft(Algorithm):
         launch(
             fft, x, spectra, values, work, blocks, reads, block, scale, code, zero, workspace["scratch"],
             workspace["sums"], workspace["spectra"], y, threads=ctx.threads,
+        )  # fmt: skip
+
+    def _gradient(
+        self,
+        problem: ConvProblem,
+        operands: tuple[Any, ...],
+        workspace: Mapping[str, Any],
+        out: Any,
+        ctx: Context,
+    ) -> None:
+        from ..kernels.cpu.fft_gradient import fft_gradient
+        from . import lowering
+        from .launch import launch
+        from .overlap import cut, gradient_reads, grid, image_reads, wave
+
+        (blocks, points), _ = cut(problem)
+        work, dtype, zero = lowering.extent(problem), _part(problem), lowering.example(problem)
+        block = grid(points, work.parts, dtype)
+        x, g = (lowering.image_tensor(problem, operand) for operand in operands)
+        launch(
+            fft_gradient, x, g, work, blocks, image_reads(problem, points), gradient_reads(blocks), block,
+            dtype.type(1 / np.prod(points)), wave(problem, blocks, block.spectrum, ctx.threads), zero,
+            workspace["scratch"], workspace["sums"], workspace["spectra"], lowering.kernel_tensor(out),
+            threads=ctx.threads,
         )  # fmt: skip
 
 

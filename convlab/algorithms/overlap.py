@@ -129,7 +129,10 @@ def cut(problem: ConvProblem) -> tuple[Cut, Cost]:
     for axis, size in zip(three, points, strict=True):
         steps.append(axis.outputs if size >= axis.whole else size - axis.extra)
         counts.append(-(-axis.outputs // steps[-1]))
-    blocks = Blocks(*counts, *steps, *(axis.outputs for axis in three), *steps)
+    one = steps
+    if problem.direction == "backward_weights":  # blocks are of gradients, and every one adds to all taps
+        one = [1] * (3 - problem.ndim) + list(problem.kernel)
+    blocks = Blocks(*counts, *steps, *(axis.outputs for axis in three), *one)
     transforms, efficiency, products, rows = (float(np.ravel(part)[best]) for part in priced)
     cost = Cost(
         (
@@ -202,8 +205,24 @@ def kernel_reads(problem: ConvProblem) -> Reads:
     return Reads(d, h, w, depth, height, width, True)
 
 
+def gradient_reads(blocks: Blocks) -> Reads:
+    """How blocks of the output's gradient are read for that of the weights."""
+    d, h, w = (pieces.padded(size, 0, size, "zeros") for size in (blocks.out_d, blocks.out_h, blocks.out_w))
+    return Reads(d, h, w, blocks.step_d, blocks.step_h, blocks.step_w, True)
+
+
 def share(problem: ConvProblem, blocks: Blocks, threads: int) -> bool:
     """Whether all threads work at one entry together, since there are few and each has channels or filters enough."""
     work = lowering.extent(problem)
+    if problem.direction == "backward_weights":
+        return work.groups < 4 * threads
     entries = work.images * work.groups * math.prod(blocks[:3])
-    return threads > 1 and entries < 4 * threads and max(work.channels, work.filters // FILTERS) > 1
+    return entries < 4 * threads and max(work.channels, work.filters // FILTERS) > 1
+
+
+def wave(problem: ConvProblem, blocks: Blocks, spectrum: int, threads: int) -> int:
+    """Entries whose spectra (of so many bytes) are summed at a time: enough for all threads, and what L2 holds."""
+    work = lowering.extent(problem)
+    each = max(work.channels + work.filters, 1)
+    most = max(_L2 // 2 // (each * spectrum), -(-2 * threads // each))
+    return max(1, min(most, work.images * math.prod(blocks[:3])))

@@ -1,4 +1,4 @@
-"""Convolution by spectra of blocks (overlap-save): the drivers of forward, backward_data and backward_weights.
+"""Convolution by spectra of blocks (overlap-save), forward and to the images' gradient.
 
 An entry is a block of outputs of one image and group. Its channels are transformed, multiplied by the filters' spectra
 and summed, and transformed back, a few filters at a time. Where there are many entries, each thread has its own, whose
@@ -40,7 +40,7 @@ def blocks_of(blocks: Any) -> int:
 
 
 @jit
-def _origin(block: int, blocks: Any) -> Any:
+def origin(block: int, blocks: Any) -> Any:
     """Where a block begins."""
     d, h = block // (blocks.count_w * blocks.count_h), block // blocks.count_w % blocks.count_h
     return d * blocks.step_d, h * blocks.step_h, block % blocks.count_w * blocks.step_w
@@ -52,7 +52,7 @@ def _transform(
     spectra: int,
 ) -> None:  # fmt: skip
     """Spectra of channels start … stop − 1 of an entry."""
-    d, h, w = _origin(entry % blocks_of(blocks), blocks)
+    d, h, w = origin(entry % blocks_of(blocks), blocks)
     group, image = entry // blocks_of(blocks) % extent.groups, entry // blocks_of(blocks) // extent.groups
     for channel in range(start, stop):
         base = memory.address(x.data) + image * x.image + (group * extent.channels + channel) * x.channel
@@ -65,7 +65,7 @@ def _finish(
     scale: Any, activation: int, zero: Any, scratch: Any, sums: Any, y: Any,
 ) -> None:  # fmt: skip
     """Outputs of an entry: filters start · FILTERS … stop · FILTERS − 1."""
-    d, h, w = _origin(entry % blocks_of(blocks), blocks)
+    d, h, w = origin(entry % blocks_of(blocks), blocks)
     group, image = entry // blocks_of(blocks) % extent.groups, entry // blocks_of(blocks) // extent.groups
     size, total = grid.spectrum, memory.address(sums)
     for first in range(start * FILTERS, min(stop * FILTERS, extent.filters), FILTERS):
