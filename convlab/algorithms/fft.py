@@ -41,7 +41,7 @@ class Fft(Algorithm):
         work, dtype = lowering.extent(problem), _part(problem)
         size = sizes(points, work.parts, dtype.itemsize)
         scratch, spectrum = size.rows * size.line // dtype.itemsize, size.spectrum // dtype.itemsize
-        together = ctx.threads > 1 and share(problem, blocks, ctx.threads)
+        together = share(problem, blocks, ctx.threads)
 
         def spec(count: int, together: bool) -> ArraySpec:
             return ArraySpec((1, count) if together else (count,), dtype, per_thread=not together)

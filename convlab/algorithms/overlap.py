@@ -30,7 +30,7 @@ _ROWS = 8
 _LONGEST = (2**18, 1024, 160)
 # Fractions of the FMA peak, of FFTW with a block in L2 and beyond, and of the products.
 _TRANSFORM, _LARGE, _PRODUCTS = 0.17, 0.09, 0.35
-_L2 = 2**20
+_L2, _L3 = 2**20, 2**24
 # Operations of the peak that could be done while a row of a block is collected and written.
 _ROW = 2000
 _LINE = 64
@@ -214,6 +214,8 @@ def gradient_reads(blocks: Blocks) -> Reads:
 def share(problem: ConvProblem, blocks: Blocks, threads: int) -> bool:
     """Whether all threads work at one entry together, since there are few and each has channels or filters enough."""
     work = lowering.extent(problem)
+    if threads == 1:
+        return False
     if problem.direction == "backward_weights":
         return work.groups < 4 * threads
     entries = work.images * work.groups * math.prod(blocks[:3])
@@ -221,8 +223,10 @@ def share(problem: ConvProblem, blocks: Blocks, threads: int) -> bool:
 
 
 def wave(problem: ConvProblem, blocks: Blocks, spectrum: int, threads: int) -> int:
-    """Entries whose spectra (of so many bytes) are summed at a time: enough for all threads, and what L2 holds."""
+    """Entries whose spectra (of so many bytes) are summed at a time: what L2 holds, of threads that work together L3,
+    as every time these must wait for each other."""
     work = lowering.extent(problem)
     each = max(work.channels + work.filters, 1)
-    most = max(_L2 // 2 // (each * spectrum), -(-2 * threads // each))
+    room = _L3 if share(problem, blocks, threads) else _L2
+    most = max(room // 2 // (each * spectrum), -(-2 * threads // each))
     return max(1, min(most, work.images * math.prod(blocks[:3])))

@@ -14,6 +14,9 @@ from .frequencies import FILTERS, products
 from .parallel import split
 from .spectrum import to_image, to_spectrum
 
+# Bytes of a spectrum that a thread sums at a time, where threads share a sum: whole pairs of vectors.
+_CHUNK = 2**15
+
 
 @jit
 def _transform(
@@ -40,16 +43,18 @@ def _transform(
 def _sum(
     start: int, stop: int, count: int, more: bool, extent: Any, grid: Any, like: Any, zero: Any, spectra: int, sums: int
 ) -> None:
-    """Add `count` entries to what tasks start … stop − 1 sum: a channel, and FILTERS filters."""
+    """Add `count` entries to what tasks start … stop − 1 sum: a channel, FILTERS filters, and _CHUNK of a spectrum."""
     simd.outlined()
     channels, size = extent.channels, grid.spectrum
     each = (channels + extent.filters) * size
+    chunks = (size + _CHUNK - 1) // _CHUNK
     for task in range(start, stop):
-        channel, filter = task % channels, task // channels * FILTERS
+        pair, at = task // chunks, task % chunks * _CHUNK
+        channel, filter = pair % channels, pair // channels * FILTERS
         products(
-            count, spectra + channel * size, each, spectra + (channels + filter) * size, each,
-            min(FILTERS, extent.filters - filter), size, sums + (filter * channels + channel) * size, channels * size,
-            size, more, like, zero,
+            count, spectra + channel * size + at, each, spectra + (channels + filter) * size + at, each,
+            min(FILTERS, extent.filters - filter), size, sums + (filter * channels + channel) * size + at,
+            channels * size, min(_CHUNK, size - at), more, like, zero,
         )  # fmt: skip
 
 
@@ -70,8 +75,8 @@ def _write(
 
 
 @jit
-def _tasks(extent: Any) -> int:
-    return (extent.filters + FILTERS - 1) // FILTERS * extent.channels
+def _tasks(extent: Any, grid: Any) -> int:
+    return (extent.filters + FILTERS - 1) // FILTERS * extent.channels * ((grid.spectrum + _CHUNK - 1) // _CHUNK)
 
 
 @jit
@@ -89,7 +94,7 @@ def _groups(
                 _transform(
                     0, count * each, group, first, x, g, extent, blocks, reads, others, grid, zero, scratch[thread], own
                 )
-                _sum(0, _tasks(extent), count, first > 0, extent, grid, sums, zero, own, total)
+                _sum(0, _tasks(extent, grid), count, first > 0, extent, grid, sums, zero, own, total)
             pairs = extent.channels * extent.filters
             _write(0, pairs, group, extent, blocks, grid, scale, zero, scratch[thread], total, w)
 
@@ -149,7 +154,7 @@ def fft_gradient(
                 ),
             )  # fmt: skip
             split(
-                _sum, _tasks(extent), threads,
+                _sum, _tasks(extent, grid), threads,
                 (
                     count, first > 0, extent, grid, sums, zero, memory.address(spectra), memory.address(sums),
                 ),
