@@ -40,6 +40,50 @@ def _start(more: bool, like: Any, at: int, one: Any) -> Any:
 
 
 @jit
+def _four_filters(
+    count: int, x: int, x_step: int, w: int, w_step: int, w_filter: int, y: int, y_filter: int, more: bool, like: Any,
+    one: Any,
+) -> None:  # fmt: skip
+    """`products` of four filters and one pair of vectors."""
+    simd.inlined()
+    a = _start(more, like, y, one)
+    b = _start(more, like, y + y_filter, one)
+    c = _start(more, like, y + 2 * y_filter, one)
+    d = _start(more, like, y + 3 * y_filter, one)
+    for i in range(count):
+        value, at = _pair(like, x + i * x_step, one), w + i * w_step
+        a = _add(value, _pair(like, at, one), a)
+        b = _add(value, _pair(like, at + w_filter, one), b)
+        c = _add(value, _pair(like, at + 2 * w_filter, one), c)
+        d = _add(value, _pair(like, at + 3 * w_filter, one), d)
+    _keep(a, like, y)
+    _keep(b, like, y + y_filter)
+    _keep(c, like, y + 2 * y_filter)
+    _keep(d, like, y + 3 * y_filter)
+
+
+@jit
+def _four_pairs(count: int, x: int, x_step: int, w: int, w_step: int, y: int, more: bool, like: Any, one: Any) -> None:
+    """`products` of one filter and four pairs of vectors."""
+    simd.inlined()
+    pair = 2 * simd.VECTOR_BYTES
+    a = _start(more, like, y, one)
+    b = _start(more, like, y + pair, one)
+    c = _start(more, like, y + 2 * pair, one)
+    d = _start(more, like, y + 3 * pair, one)
+    for i in range(count):
+        value, at = x + i * x_step, w + i * w_step
+        a = _add(_pair(like, value, one), _pair(like, at, one), a)
+        b = _add(_pair(like, value + pair, one), _pair(like, at + pair, one), b)
+        c = _add(_pair(like, value + 2 * pair, one), _pair(like, at + 2 * pair, one), c)
+        d = _add(_pair(like, value + 3 * pair, one), _pair(like, at + 3 * pair, one), d)
+    _keep(a, like, y)
+    _keep(b, like, y + pair)
+    _keep(c, like, y + 2 * pair)
+    _keep(d, like, y + 3 * pair)
+
+
+@jit
 def products(
     count: int, x: int, x_step: int, w: int, w_step: int, filters: int, w_filter: int, y: int, y_filter: int,
     size: int, more: bool, like: Any, zero: Any,
@@ -50,28 +94,18 @@ def products(
     the most. like: an array of the parts' type. Every sum goes on in the order of i.
     """
     simd.outlined()
-    one = vector.broadcast(zero)
-    for at in range(0, size, 2 * simd.VECTOR_BYTES):
-        if filters == FILTERS:
-            w_at, y_at = w + at, y + at
-            first = _start(more, like, y_at, one)
-            second = _start(more, like, y_at + y_filter, one)
-            third = _start(more, like, y_at + 2 * y_filter, one)
-            fourth = _start(more, like, y_at + 3 * y_filter, one)
-            for i in range(count):
-                a, b = _pair(like, x + i * x_step + at, one), w_at + i * w_step
-                first = _add(a, _pair(like, b, one), first)
-                second = _add(a, _pair(like, b + w_filter, one), second)
-                third = _add(a, _pair(like, b + 2 * w_filter, one), third)
-                fourth = _add(a, _pair(like, b + 3 * w_filter, one), fourth)
-            _keep(first, like, y_at)
-            _keep(second, like, y_at + y_filter)
-            _keep(third, like, y_at + 2 * y_filter)
-            _keep(fourth, like, y_at + 3 * y_filter)
-            continue
-        for filter in range(filters):
-            total = _start(more, like, y + filter * y_filter + at, one)
+    one, pair = vector.broadcast(zero), 2 * simd.VECTOR_BYTES
+    if filters == FILTERS:
+        for at in range(0, size, pair):
+            _four_filters(count, x + at, x_step, w + at, w_step, w_filter, y + at, y_filter, more, like, one)
+        return
+    for filter in range(filters):
+        ours, sums = w + filter * w_filter, y + filter * y_filter
+        for at in range(0, size - 4 * pair + 1, 4 * pair):
+            _four_pairs(count, x + at, x_step, ours + at, w_step, sums + at, more, like, one)
+        for at in range(size // (4 * pair) * (4 * pair), size, pair):
+            total = _start(more, like, sums + at, one)
             for i in range(count):
                 a = _pair(like, x + i * x_step + at, one)
-                total = _add(a, _pair(like, w + filter * w_filter + i * w_step + at, one), total)
-            _keep(total, like, y + filter * y_filter + at)
+                total = _add(a, _pair(like, ours + i * w_step + at, one), total)
+            _keep(total, like, sums + at)

@@ -99,19 +99,36 @@ def _read_row(
         position, count, element, step = (
             reads.points[piece, 0], reads.points[piece, 1], reads.points[piece, 2], reads.points[piece, 3],
         )  # fmt: skip
-        first, end = max(position, origin), min(position + count, origin + reads.width)
-        at, stride, i = base + (element + (first - position) * step) * column, step * column, first - origin
+        first = max(position, origin)
+        n, i = min(position + count, origin + reads.width) - first, first - origin
+        if n <= 0:
+            continue
+        at, stride = base + (element + (first - position) * step) * column, step * column
         done = 0
-        if not reads.turned and stride == parts * item:
-            done = max(end - first, 0) * parts // lanes * lanes // parts
+        if reads.turned and (i == 0 or stride != item or parts != 1):
+            # One by one: all of them, or of a row of vectors the first, which stays where it is.
+            done = 1 if stride == item and parts == 1 else n
+            for k in range(done):
+                point = (width - i - k) % width
+                for part in range(parts):
+                    value = memory.load_at(source, zero, at + k * stride + part * item)
+                    memory.keep_at(target + (point * parts + part) * part_bytes, value)
+        if reads.turned:
+            for k in range(done, n - lanes + 1, lanes):
+                there = target + (width - i - k - lanes + 1) * part_bytes
+                vector.store_at(vector.reverse(vector.load_at(source, at + k * item, one)), scratch, there)
+            for k in range(done + (n - done) // lanes * lanes, n):
+                memory.keep_at(target + (width - i - k) * part_bytes, memory.load_at(source, zero, at + k * item))
+            continue
+        if stride == parts * item:
+            done = n * parts // lanes * lanes // parts
             for k in range(0, done * parts, lanes):
                 there = target + (i * parts + k) * part_bytes
                 vector.store_at(vector.load_at(source, at + k * item, one), scratch, there)
-        for k in range(done, end - first):
-            point = (width - i - k) % width if reads.turned else i + k
+        for k in range(done, n):
             for part in range(parts):
                 value = memory.load_at(source, zero, at + k * stride + part * item)
-                memory.keep_at(target + (point * parts + part) * part_bytes, value)
+                memory.keep_at(target + ((i + k) * parts + part) * part_bytes, value)
 
 
 @jit
