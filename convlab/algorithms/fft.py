@@ -35,7 +35,8 @@ class Fft(Algorithm):
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
         from ..kernels.cpu.frequencies import FILTERS
         from . import lowering
-        from .overlap import cut, share, sizes, wave
+        from .overlap import cut
+        from .spectra import share, sizes, wave
 
         (blocks, points), _ = cut(_plain(problem))
         work, dtype = lowering.extent(problem), _part(problem)
@@ -59,7 +60,8 @@ class Fft(Algorithm):
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
         from . import lowering
-        from .overlap import cut, sizes
+        from .overlap import cut
+        from .spectra import sizes
 
         if problem.direction == "backward_weights":
             return {}
@@ -74,7 +76,8 @@ class Fft(Algorithm):
         from ..kernels.cpu.fft import filter_spectra
         from . import lowering
         from .launch import launch
-        from .overlap import cut, grid, image_reads, kernel_reads
+        from .overlap import cut
+        from .spectra import grid, image_reads, kernel_reads
 
         (blocks, points), _ = cut(_plain(problem))
         work, dtype, zero = lowering.extent(problem), _part(problem), lowering.example(problem)
@@ -128,7 +131,8 @@ class Fft(Algorithm):
         from ..kernels.cpu.fft_gradient import fft_gradient
         from . import lowering
         from .launch import launch
-        from .overlap import cut, gradient_reads, grid, image_reads, wave
+        from .overlap import cut
+        from .spectra import gradient_reads, grid, image_reads, wave
 
         (blocks, points), _ = cut(problem)
         work, dtype, zero = lowering.extent(problem), _part(problem), lowering.example(problem)
