@@ -8,6 +8,7 @@ import numpy as np
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel
 from ..bounds import normwise
 from ..problem import ConvProblem
+from .fftw import missing
 
 
 class Fft(Algorithm):
@@ -25,7 +26,7 @@ class Fft(Algorithm):
             return f"neighbouring outputs must share inputs, the stride is {problem.stride}"
         if problem.direction == "backward_weights" and set(problem.dilation) != {1}:
             return f"for this direction its taps must be neighbours, the dilation is {problem.dilation}"
-        return None
+        return missing()
 
     def cost(self, problem: ConvProblem) -> Cost:
         from .overlap import cut

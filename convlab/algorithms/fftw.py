@@ -1,7 +1,8 @@
 """FFTW, as pyFFTW brings it: plans made once a size, and the addresses by which compiled kernels execute them.
 
-pyFFTW's own objects take Python's lock for every transform, and a transform of 128² points takes 30 µs. FFTW's library
-is loaded with pyFFTW's module, and its symbols are found through that; executing a plan is safe from any thread.
+pyFFTW's own objects take Python's lock for every transform, and a transform of 128² points takes 30 µs. FFTW's symbols
+are found through pyFFTW's extension module, which links to it, and the package itself is not imported (that takes
+0.2 s, most of it SciPy's). Executing a plan is safe from any thread.
 
 Plans are estimated, never measured: making one takes no time worth mentioning, and the same size gives the same plan,
 so the same bits (as long as nobody feeds FFTW wisdom about these sizes). They are of one thread, for the same reason.
@@ -10,6 +11,9 @@ so the same bits (as long as nobody feeds FFTW wisdom about these sizes). They a
 import ctypes
 import functools
 import threading
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,16 +41,29 @@ class Lines(NamedTuple):
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    import pyfftw
-
-    library = ctypes.CDLL(pyfftw.pyfftw.__file__)
+    package = find_spec("pyfftw")
+    places = [] if package is None else package.submodule_search_locations or []
+    files = [Path(place) / f"pyfftw{suffix}" for place in places for suffix in EXTENSION_SUFFIXES]
     try:
+        library = ctypes.CDLL(str(next(file for file in files if file.exists())))
         # From now on planners wait for each other, pyFFTW's among them.
         library.fftw_make_planner_thread_safe()
         library.fftwf_make_planner_thread_safe()
-    except AttributeError as error:
-        raise BackendError(f"pyFFTW {pyfftw.__version__} hides the symbols of its FFTW: {error}") from error
+    except StopIteration:
+        raise BackendError("pyFFTW is not installed") from None
+    except (OSError, AttributeError) as error:
+        raise BackendError(f"pyFFTW's FFTW cannot be used: {error}") from error
     return library
+
+
+@functools.cache
+def missing() -> str | None:
+    """Why FFTW cannot be used here, if it cannot."""
+    try:
+        _library()
+    except BackendError as error:
+        return str(error)
+    return None
 
 
 @functools.cache
