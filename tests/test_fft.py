@@ -67,10 +67,11 @@ def test_pieces_are_the_map_of_taps(size, lo, hi, mode):
     assert np.array_equal(found, taps.forward_axis(total - 1, size, 2, 1, 1, lo, mode).source)
 
 
-def test_neighbours_are_one_piece():
-    assert pieces.listed(range(5), range(5)).tolist() == [[0, 5, 0, 1]]
-    assert pieces.listed(range(5), range(4, -1, -1)).tolist() == [[0, 5, 4, -1]]
-    assert pieces.listed([0, 3, 6], range(3)).tolist() == [[0, 1, 0, 1], [3, 1, 1, 1], [6, 1, 2, 1]]
+def test_neighbouring_taps_are_one_piece():
+    assert pieces.taps(5, 1, False).tolist() == [[0, 5, 0, 1]]
+    assert pieces.taps(5, 1, True).tolist() == [[0, 5, 4, -1]]
+    assert pieces.taps(3, 3, False).tolist() == [[0, 1, 0, 1], [3, 1, 1, 1], [6, 1, 2, 1]]
+    assert pieces.taps(3, 3, True).tolist() == [[0, 1, 2, 1], [3, 1, 1, 1], [6, 1, 0, 1]]
 
 
 def test_zeros_of_both_ends_may_be_the_same():

@@ -27,8 +27,9 @@ _SMALL = {
 _ODD, _LARGER = (1, 3, 5, 9, 15, 25), 160
 # The longest blocks that are tried besides a whole axis, in one, two and three dimensions.
 _LONGEST = (2**18, 1024, 160)
-# Fractions of the FMA peak that FFTW reaches: with spectra of channels, filters and sums in L2, in L3, and beyond.
-_IN_L2, _IN_L3, _BEYOND = 0.17, 0.155, 0.08
+# Fractions of the FMA peak that FFTW reaches: with the spectra of a channel, a filter and a sum in L2, with one of them
+# there, with all in L3, and beyond.
+_IN_L2, _ONE_IN_L2, _IN_L3, _BEYOND = 0.17, 0.155, 0.13, 0.08
 # Bytes of these caches: of one core, and of all (of large ones a part).
 L2, L3 = 2**20, 2**24
 # The same of the products, where spectra are at hand. All filters' are too many for L2: they come through memory.
@@ -124,7 +125,8 @@ def _price(problem: ConvProblem, three: list[_Axis], points: Any, prices: Any) -
     numbers = d * h * (w // 2 + 1 if work.parts == 1 else w)
     spectrum = numbers * 2 * item
     filters = np.where(work.groups * pairs * spectrum > L2, entries * pairs * spectrum, 0)
-    efficiency = np.where(3 * spectrum <= L2, _IN_L2, np.where(spectrum <= L3 // 4, _IN_L3, _BEYOND))
+    tiers = [3 * spectrum <= L2, spectrum <= L2, spectrum <= L3 // 4]
+    efficiency = np.select(tiers, [_IN_L2, _ONE_IN_L2, _IN_L3], _BEYOND)
     return _Priced(
         transforms * 2.5 * work.parts * d * h * w * lines, entries * numbers * 8 * pairs, filters, transforms * d * h,
         efficiency,

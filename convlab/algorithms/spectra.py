@@ -71,10 +71,9 @@ def image_reads(problem: ConvProblem, points: tuple[int, int, int]) -> Reads:
 def kernel_reads(problem: ConvProblem) -> Reads:
     """How the filters are read: turned, and for backward_data from the last tap on."""
     missing = 3 - problem.ndim
-    found, lengths = [pieces.listed([0], [0])] * missing, [1] * missing
+    found, lengths = [pieces.taps(1, 1, False)] * missing, [1] * missing
     for r, dilation in zip(problem.kernel, problem.dilation, strict=True):
-        taps = range(r) if problem.direction == "forward" else range(r - 1, -1, -1)
-        found.append(pieces.listed([i * dilation for i in range(r)], taps))
+        found.append(pieces.taps(r, dilation, problem.direction == "backward_data"))
         lengths.append((r - 1) * dilation + 1)
     (d, h, w), (depth, height, width) = found, lengths
     return Reads(d, h, w, depth, height, width, True)

@@ -5,7 +5,7 @@ A piece is a row (position, count, source, step): positions position … positio
 source + step, … A position in no piece is a zero. Pieces may reach past the axis, and begin before it.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,18 +23,13 @@ def padded(size: int, lo: int, total: int, mode: str) -> np.ndarray:
     return _table(pieces)
 
 
-def listed(positions: Sequence[int], elements: Sequence[int]) -> np.ndarray:
-    """The pieces of single elements at ascending or descending positions, neighbours as one piece."""
-    pieces: list[list[int]] = []
-    for position, element in sorted(zip(positions, elements, strict=True)):
-        if pieces and position == pieces[-1][0] + pieces[-1][1]:
-            first = pieces[-1]
-            step = element - (first[2] + first[3] * (first[1] - 1))
-            if first[1] == 1 or step == first[3]:
-                first[1], first[3] = first[1] + 1, step
-                continue
-        pieces.append([position, 1, element, 1])
-    return _table(pieces)
+def taps(count: int, dilation: int, backwards: bool) -> np.ndarray:
+    """The pieces of an axis of `count` taps so far apart, from the last one on if asked."""
+    if dilation == 1:
+        return _table([(0, count, count - 1, -1) if backwards else (0, count, 0, 1)])
+    number = np.arange(count)
+    one = np.ones_like(number)
+    return _table(np.stack([number * dilation, one, number[::-1] if backwards else number, one], 1))
 
 
 def shared_zeros(size: int, lo: int, total: int, mode: str) -> int:
@@ -42,5 +37,5 @@ def shared_zeros(size: int, lo: int, total: int, mode: str) -> int:
     return max(0, min(lo, total - lo - size)) if mode == "zeros" else 0
 
 
-def _table(pieces: Sequence[Sequence[int]]) -> np.ndarray:
+def _table(pieces: Any) -> np.ndarray:
     return np.array(pieces, np.int64).reshape(-1, 4)
