@@ -18,13 +18,15 @@ from ..nominal import BANDWIDTH, nominal_flops
 from ..problem import ConvProblem
 from . import lowering
 
-# What FFTW's estimated plans do well (pyFFTW 0.15's build, Zen 4): below 160 points these, and what their lines cost
-# against others; from there on some numbers times powers of two. Most sizes between take longer than the next of these.
+# What FFTW's estimated plans do well (pyFFTW 0.15's build, Zen 4): below 288 points these, and what their lines cost
+# against others; from there on some numbers times powers of two (not 15: 480 takes half as long again). Most sizes
+# between take longer than the next of these.
 _SMALL = {
     2: 1.7, 4: 1.7, 6: 1.6, 8: 1.6, 10: 1.6, 12: 1.5, 14: 1.6, 16: 1.1, 20: 1.3, 32: 1, 36: 2.3, 48: 1.8, 64: 1.1,
     80: 1.1, 120: 1.1, 128: 1.1, 144: 1,
+    160: 1, 192: 1, 200: 1, 240: 1, 256: 1,
 }  # fmt: skip
-_ODD, _LARGER = (1, 3, 5, 9, 15, 25), 160
+_ODD, _LARGER = (1, 3, 5, 9, 25), 288
 # The longest blocks that are tried besides a whole axis, in one, two and three dimensions.
 _LONGEST = (2**18, 1024, 160)
 # Fractions of the FMA peak that FFTW reaches: with the spectra of a channel, a filter and a sum in L2, with one of them
