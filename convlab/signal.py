@@ -22,7 +22,7 @@ def convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> np
     """The discrete convolution of two N-D arrays; see scipy.signal.convolve.
 
     method: "direct" sums products in order; "fft" takes the algorithm of that name, or raises UnsupportedError where
-    none is installed; "auto" what is faster.
+    it does not compute these arrays (integers); "auto" what is faster.
     """
     in1, in2 = _arrays(in1, in2, mode, method)
     if in1.ndim == 0:

@@ -1,0 +1,106 @@
+"""Blocks and their spectra in memory: sizes, FFTW's plans, which elements are read, who shares the work."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels import pieces
+from ..kernels.cpu.fft import Blocks
+from ..kernels.cpu.frequencies import FILTERS
+from ..kernels.cpu.spectrum import Grid, Reads
+from ..problem import ConvProblem
+from . import lowering
+from .fftw import complex_lines, real_lines
+from .overlap import L2, L3, axes
+
+# Rows of points that are transformed together; they stay in L1.
+_ROWS = 8
+_LINE = 64
+
+
+class Sizes(NamedTuple):
+    """Bytes of a block: see Grid."""
+
+    rows: int
+    line: int
+    pitch: int
+    plane: int
+    spectrum: int
+
+
+def sizes(points: tuple[int, int, int], parts: int, item: int) -> Sizes:
+    """How a block of points lies in memory; item: bytes of a part. Rows of spectra are an odd number of cache lines
+    apart, so that a column does not meet itself in a set of the cache."""
+
+    def odd(size: int, unit: int = _LINE) -> int:
+        return (-(-size // unit) | 1) * unit
+
+    depth, height, width = points
+    rows = min(_ROWS, height)
+    pitch = odd((width // 2 + 1 if parts == 1 else width) * 2 * item)
+    plane = -(-height // rows) * rows * pitch
+    return Sizes(rows, -(-width * parts * item // _LINE) * _LINE, pitch, plane, odd(depth * plane, 2 * _LINE))
+
+
+def grid(points: tuple[int, int, int], parts: int, dtype: np.dtype) -> Grid:
+    """The Grid of a block with its plans; dtype of a part."""
+    depth, height, width = points
+    size, item = sizes(points, parts, dtype.itemsize), dtype.itemsize
+    number = 2 * item
+    if parts == 1:
+        rows = real_lines(dtype, width, size.rows, size.line // item, size.pitch // number)
+        half = width // 2 + 1
+    else:
+        rows = complex_lines(dtype, width, size.rows, 1, size.line // number, size.pitch // number)
+        half = width
+    columns = complex_lines(dtype, height, half, size.pitch // number, 1)
+    planes = complex_lines(dtype, depth, size.plane // number, size.plane // number, 1)
+    return Grid(
+        depth, height, width, *size, rows.forth, rows.back, columns.forth, columns.back, planes.forth, planes.back,
+        rows.execute_forth, rows.execute_back, columns.execute_forth,
+    )  # fmt: skip
+
+
+def image_reads(problem: ConvProblem, points: tuple[int, int, int]) -> Reads:
+    """How blocks of x (backward_data: of the gradient) are read."""
+    d, h, w = (pieces.padded(a.size, a.lo, a.outputs + a.extra, problem.padding_mode) for a in axes(problem))
+    return Reads(d, h, w, *points, False)
+
+
+def kernel_reads(problem: ConvProblem) -> Reads:
+    """How the filters are read: turned, and for backward_data from the last tap on."""
+    missing = 3 - problem.ndim
+    found, lengths = [pieces.taps(1, 1, False)] * missing, [1] * missing
+    for r, dilation in zip(problem.kernel, problem.dilation, strict=True):
+        found.append(pieces.taps(r, dilation, problem.direction == "backward_data"))
+        lengths.append((r - 1) * dilation + 1)
+    (d, h, w), (depth, height, width) = found, lengths
+    return Reads(d, h, w, depth, height, width, True)
+
+
+def gradient_reads(blocks: Blocks) -> Reads:
+    """How blocks of the output's gradient are read for that of the weights."""
+    d, h, w = (pieces.padded(size, 0, size, "zeros") for size in (blocks.out_d, blocks.out_h, blocks.out_w))
+    return Reads(d, h, w, blocks.step_d, blocks.step_h, blocks.step_w, True)
+
+
+def share(problem: ConvProblem, blocks: Blocks, threads: int) -> bool:
+    """Whether all threads work at one entry together, since there are few and each has channels or filters enough."""
+    work = lowering.extent(problem)
+    if threads == 1:
+        return False
+    if problem.direction == "backward_weights":
+        return work.groups < 4 * threads
+    entries = work.images * work.groups * math.prod(blocks[:3])
+    return entries < 4 * threads and max(work.channels, work.filters // FILTERS) > 1
+
+
+def wave(problem: ConvProblem, blocks: Blocks, spectrum: int, threads: int) -> int:
+    """Entries whose spectra (of so many bytes) are summed at a time: what L2 holds, of threads that work together L3,
+    as every time these must wait for each other."""
+    work = lowering.extent(problem)
+    each = max(work.channels + work.filters, 1)
+    room = L3 if share(problem, blocks, threads) else L2
+    most = max(room // 2 // (each * spectrum), -(-2 * threads // each))
+    return max(1, min(most, work.images * math.prod(blocks[:3])))
