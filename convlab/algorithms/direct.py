@@ -81,13 +81,14 @@ class Direct(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ..kernels.cpu.gradient import direct_gradient
-        from ..kernels.cpu.gradient_few import few_gradient
         from . import lowering
         from .launch import launch
 
         extent, zero = lowering.extent(problem), lowering.example(problem)
         if problem.direction == "backward_weights":
+            from ..kernels.cpu.gradient import direct_gradient
+            from ..kernels.cpu.gradient_few import few_gradient
+
             x, g = (lowering.image_tensor(problem, operand) for operand in operands)
             (sweep,) = lowering.sweeps(problem)
             w = lowering.kernel_tensor(out)
