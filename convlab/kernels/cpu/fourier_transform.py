@@ -12,7 +12,7 @@ from typing import Any
 from numba import types
 from numba.core import cgutils
 from numba.core.pythonapi import NativeValue
-from numba.extending import intrinsic, models, overload, register_model, typeof_impl, unbox
+from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
 
 from .. import fourier
 from ..compile import jit
@@ -222,29 +222,7 @@ def _transform_filter(
         target += 3 * n_w * point_step
 
 
-@overload(tile_transform.points, strict=False)
-def _of_points(tiles: Any, region: Any) -> Any:
-    return _points.py_func if isinstance(tiles, FourierType) else None
-
-
-@overload(tile_transform.transform_inputs, strict=False)
-def _of_inputs(
-    tiles: Any, region: Any, strip: Any, pitch: Any, together: Any, target: Any, tile_step: Any, point_step: Any,
-    zero: Any,
-) -> Any:  # fmt: skip
-    return _transform_inputs.py_func if isinstance(tiles, FourierType) else None
-
-
-@overload(tile_transform.transform_products, strict=False)
-def _of_products(
-    tiles: Any, region: Any, strip: Any, pitch: Any, together: Any, source: Any, tile_step: Any, point_step: Any,
-    zero: Any,
-) -> Any:  # fmt: skip
-    return _transform_products.py_func if isinstance(tiles, FourierType) else None
-
-
-@overload(tile_transform.transform_filter, strict=False)
-def _of_filter(
-    tiles: Any, region: Any, taps: Any, step: Any, scratch: Any, target: Any, point_step: Any, zero: Any
-) -> Any:
-    return _transform_filter.py_func if isinstance(tiles, FourierType) else None
+tile_transform.implement(
+    FourierType, points=_points, transform_inputs=_transform_inputs, transform_products=_transform_products,
+    transform_filter=_transform_filter,
+)  # fmt: skip

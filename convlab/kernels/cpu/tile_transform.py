@@ -1,10 +1,12 @@
 """What the fused tiles ask of their transforms, whatever these are: overloaded for each type of tiles.
 
 Tiles overlap in their inputs and not in their outputs. Neighbours in a row come as a strip: rows of vectors, a channel
-a lane. The functions here only name the interface; a type of tiles takes part by `overload`ing them.
+a lane. The functions here only name the interface; a type of tiles takes part by `implement`ing them.
 """
 
 from typing import Any
+
+from numba.extending import overload
 
 
 def points(tiles: Any, region: Any) -> int:
@@ -36,3 +38,13 @@ def transform_filter(
 ) -> None:  # fmt: skip
     """The taps of vectors of filters, `step` bytes apart from byte address `taps` on, into the right factors."""
     raise NotImplementedError
+
+
+def implement(kind: type, **kernels: Any) -> None:
+    """Have compiled code call these kernels, by the names above, where `tiles` is of that Numba type."""
+    for name, kernel in kernels.items():
+        overload(globals()[name], strict=False)(_only_for(kind, kernel))
+
+
+def _only_for(kind: type, kernel: Any) -> Any:
+    return lambda tiles, *others: kernel.py_func if isinstance(tiles, kind) else None

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.pythonapi import NativeValue
-from numba.extending import intrinsic, models, overload, register_model, typeof_impl, unbox
+from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
 
 from ..compile import jit
 from ..transforms import Matrices, Matrix, Program, straight_line, toom_cook
@@ -247,27 +247,7 @@ def _transform_filter(
         )  # fmt: skip
 
 
-@overload(tile_transform.points, strict=False)
-def _(tiles: Any, region: Any) -> Any:
-    return _points.py_func if isinstance(tiles, ToomCookType) else None
-
-
-@overload(tile_transform.transform_inputs, strict=False)
-def _(
-    tiles: Any, region: Any, strip: Any, pitch: Any, together: Any, target: Any, tile_step: Any, point_step: Any,
-    zero: Any,
-) -> Any:  # fmt: skip
-    return _transform_inputs.py_func if isinstance(tiles, ToomCookType) else None
-
-
-@overload(tile_transform.transform_products, strict=False)
-def _(
-    tiles: Any, region: Any, strip: Any, pitch: Any, together: Any, source: Any, tile_step: Any, point_step: Any,
-    zero: Any,
-) -> Any:  # fmt: skip
-    return _transform_products.py_func if isinstance(tiles, ToomCookType) else None
-
-
-@overload(tile_transform.transform_filter, strict=False)
-def _(tiles: Any, region: Any, taps: Any, step: Any, scratch: Any, target: Any, point_step: Any, zero: Any) -> Any:
-    return _transform_filter.py_func if isinstance(tiles, ToomCookType) else None
+tile_transform.implement(
+    ToomCookType, points=_points, transform_inputs=_transform_inputs, transform_products=_transform_products,
+    transform_filter=_transform_filter,
+)  # fmt: skip
