@@ -60,9 +60,10 @@ def _readable(array: np.ndarray) -> bool:
 def allocate(spec: ArraySpec, threads: int) -> np.ndarray:
     """An uninitialised array for a spec, on a cache line; a leading axis of threads where it is per thread."""
     shape = (threads, *spec.shape) if spec.per_thread else spec.shape
-    raw = np.empty(spec.nbytes(threads) + _CACHE_LINE, np.uint8)
+    size = spec.nbytes(threads)
+    raw = np.empty(size + _CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % _CACHE_LINE
-    return raw[start : start + spec.nbytes(threads)].view(spec.dtype).reshape(shape)
+    return raw[start : start + size].view(spec.dtype).reshape(shape)
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: Mapping[str, Any]) -> np.ndarray:

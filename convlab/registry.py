@@ -86,7 +86,8 @@ def get_algorithm(name: str, backend: str = "cpu") -> Algorithm:
 def available(backend: str) -> list[Algorithm]:
     """Every algorithm of a backend that loads, sorted by name; those that fail are left to plugin_failures()."""
     with _lock:
-        loaded = [_registered.get(key) or _load(ALGORITHMS, backend, key[0]) for key in algorithms(backend)]
+        names = {*_entries(ALGORITHMS, check_backend(backend)), *(name for name, b in _registered if b == backend)}
+        loaded = [_registered.get((name, backend)) or _load(ALGORITHMS, backend, name) for name in sorted(names)]
     return [algorithm for algorithm in loaded if algorithm is not None]
 
 

@@ -3,6 +3,7 @@
 The same list serves algorithm="auto", `Plan.explain()`, error messages and the command line.
 """
 
+import functools
 from dataclasses import dataclass
 
 from . import registry
@@ -107,13 +108,20 @@ def rank(
     What states no cost or no error model comes after those that do, and `pick` never takes it.
     """
     choice("accuracy", accuracy, ACCURACIES)
-    limit, ctx = parse_bytes(workspace_limit), Context(threads=threads)
-    found = [consider(a, problem, ctx, accuracy, limit) for a in registry.available(backend)]
+    found = tuple(registry.available(backend))
+    return list(_ranked(found, problem, Context(threads=threads), accuracy, parse_bytes(workspace_limit)))
+
+
+@functools.lru_cache(maxsize=256)
+def _ranked(
+    algorithms: tuple[Algorithm, ...], problem: ConvProblem, ctx: Context, accuracy: str, limit: int | None
+) -> list[Candidate]:
+    """Kept, as to ask all of them takes 0.2 ms. What was registered since, or is gone, makes another key."""
 
     def order(c: Candidate) -> tuple[bool, bool, float, str]:
         return c.reason is not None, not c.eligible, float("inf") if c.seconds is None else c.seconds, c.name
 
-    return sorted(found, key=order)
+    return sorted((consider(a, problem, ctx, accuracy, limit) for a in algorithms), key=order)
 
 
 def pick(candidates: list[Candidate], problem: ConvProblem) -> Candidate:

@@ -9,8 +9,8 @@ import pytest
 from data import close, normal
 
 import convlab
-from convlab import ConvProblem, reference
-from convlab.algorithms import fftw, overlap, spectra
+from convlab import ConvProblem, reference, select
+from convlab.algorithms import fft_calls, fftw, overlap, spectra
 from convlab.algorithms.fft import Fft
 from convlab.errors import BackendError
 from convlab.kernels import pieces, taps
@@ -34,6 +34,12 @@ def solved(problem, threads=2, seed=0):
     return (first, second, None), convlab.plan(problem, second, algorithm="fft", threads=threads)(first)
 
 
+def forget():
+    """What is kept of problems."""
+    for kept in (overlap.cut, spectra.workspace, spectra.prepared, fft_calls.setup, select._ranked):
+        kept.cache_clear()
+
+
 def force(monkeypatch, points):
     """Have `cut` offer blocks of these points only."""
     known = overlap._candidates
@@ -43,7 +49,7 @@ def force(monkeypatch, points):
         size = next(sizes)
         return (np.array([size]), np.ones(1)) if axis.whole > 1 else known(axis, ndim)
 
-    overlap.cut.cache_clear()
+    forget()
     monkeypatch.setattr(overlap, "_candidates", one)
 
 
@@ -51,7 +57,7 @@ def force(monkeypatch, points):
 def forced(monkeypatch):
     yield lambda *points: force(monkeypatch, points)
     monkeypatch.undo()
-    overlap.cut.cache_clear()
+    forget()
 
 
 # -- which elements are read
@@ -226,7 +232,7 @@ def test_auto_takes_it_for_large_kernels_but_not_for_componentwise():
 
 def test_holds_what_it_says():
     plan = convlab.plan((1, 3, 90, 90), normal(8, 3, 11, 11), algorithm="fft", threads=2)
-    assert plan.prepared_bytes == plan._state[0].nbytes
+    assert plan.prepared_bytes == plan._state.spectra.nbytes
     assert plan.workspace_bytes == sum(array.nbytes for array in plan._workspace.values())
 
 
@@ -248,6 +254,7 @@ def test_no_images_no_gradient():
 def test_without_fftw_others_answer(monkeypatch, break_it, reason):
     fftw._library.cache_clear()
     fftw.missing.cache_clear()
+    forget()
     break_it(monkeypatch)
     try:
         with pytest.raises(BackendError, match=reason):
@@ -259,6 +266,7 @@ def test_without_fftw_others_answer(monkeypatch, break_it, reason):
         monkeypatch.undo()
         fftw._library.cache_clear()
         fftw.missing.cache_clear()
+        forget()
 
 
 def test_pyfftw_itself_stays_outside():

@@ -1,18 +1,22 @@
-"""Blocks and their spectra in memory: sizes, FFTW's plans, which elements are read, who shares the work."""
+"""Blocks and their spectra in memory: sizes, FFTW's plans, which elements are read, what it takes."""
 
+import functools
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from ..algorithm import ArraySpec
 from ..kernels import pieces
+from ..kernels.cpu.extent import Extent
 from ..kernels.cpu.fft import Blocks
 from ..kernels.cpu.frequencies import FILTERS
 from ..kernels.cpu.spectrum import Grid, Reads
 from ..problem import ConvProblem
 from . import lowering
 from .fftw import complex_lines, real_lines
-from .overlap import L2, L3, axes
+from .overlap import L2, L3, axes, cut
 
 # Rows of points that are transformed together; they stay in L1.
 _ROWS = 8
@@ -104,3 +108,41 @@ def wave(problem: ConvProblem, blocks: Blocks, spectrum: int, threads: int) -> i
     room = L3 if share(problem, blocks, threads) else L2
     most = max(room // 2 // (each * spectrum), -(-2 * threads // each))
     return max(1, min(most, work.images * math.prod(blocks[:3])))
+
+
+@functools.lru_cache(maxsize=128)
+def workspace(problem: ConvProblem, threads: int) -> Mapping[str, ArraySpec]:
+    """What a call works in."""
+    work, dtype, size = _sizes(problem)
+    blocks, spectrum = cut(problem)[0].blocks, size.spectrum // dtype.itemsize
+    together = share(problem, blocks, threads)
+
+    def spec(count: int, together: bool) -> ArraySpec:
+        return ArraySpec((1, count) if together else (count,), dtype, per_thread=not together)
+
+    sums, spectra = min(FILTERS, work.filters), work.channels
+    gradient = problem.direction == "backward_weights"
+    if gradient:
+        sums = work.filters * work.channels
+        spectra = (work.channels + work.filters) * wave(problem, blocks, size.spectrum, threads)
+    return {
+        "scratch": spec(size.rows * size.line // dtype.itemsize, False),
+        "sums": spec(sums * spectrum, together and gradient),
+        "spectra": spec(spectra * spectrum, together),
+    }
+
+
+@functools.lru_cache(maxsize=128)
+def prepared(problem: ConvProblem) -> Mapping[str, ArraySpec]:
+    """What a plan keeps."""
+    if problem.direction == "backward_weights":
+        return {}
+    work, dtype, size = _sizes(problem)
+    count = work.groups * work.filters * work.channels * size.spectrum // dtype.itemsize
+    return {"spectra": ArraySpec((count,), dtype)}
+
+
+def _sizes(problem: ConvProblem) -> tuple[Extent, np.dtype, Sizes]:
+    """The problem's extent, the dtype of real and imaginary parts, and the sizes of its blocks."""
+    work, dtype = lowering.extent(problem), np.dtype(type(lowering.example(problem)))
+    return work, dtype, sizes(cut(problem)[0].points, work.parts, dtype.itemsize)

@@ -146,3 +146,29 @@ def add_taps(
         store_lines(total, sums, sums_pitch)
         sums += advance
         position += advance
+
+
+@jit
+def add_along(
+    sums: int, fresh: bool, strip: Any, place: int, tiles: int, taps: int, apart: int, panels: Any, panel: int,
+    step: int, zero: Any,
+) -> None:  # fmt: skip
+    """Add `taps` taps, `apart` elements from each other, to sums of one line: tiles of HEIGHT vectors side by side.
+
+    place: byte address of the first tap's inputs; panel, step: of its weight, and bytes to the next. Taps whose inputs
+    are one vector apart share loads: fewer + 1 of them from the first places of a vector on, `fewer` from the others.
+    """
+    lanes, item = simd.lanes(zero), strip.itemsize
+    vector = lanes * item
+    every = lanes // apart if lanes % apart == 0 else taps
+    fewer, first = taps // every, taps % every
+    if first:
+        add_taps(
+            sums, vector, fresh, strip, place, vector, tiles, HEIGHT * vector, fewer + 1, 1, first, apart * item,
+            panels, panel, every * step, step, zero,
+        )  # fmt: skip
+    if fewer:
+        add_taps(
+            sums, vector, fresh and first == 0, strip, place + first * apart * item, vector, tiles, HEIGHT * vector,
+            fewer, 1, every - first, apart * item, panels, panel + first * step, every * step, step, zero,
+        )  # fmt: skip

@@ -11,7 +11,7 @@ from ..compile import jit
 from . import memory, simd
 from .epilogue import NONE, finish
 from .extent import taps_of
-from .filter_slide import HEIGHT, add_taps
+from .filter_slide import HEIGHT, add_along, add_taps
 from .filter_strip import LINES, PITCH, PITCH_BYTES, STRIP, SUMS, WIDTH, block_of, blocks_of, collect, write_lines
 from .parallel import split
 from .separable import add_factored
@@ -59,22 +59,10 @@ def add_block(
             rows.apart, column_taps, apart * item, panels, panel, row_step, column_step, zero,
         )  # fmt: skip
         return
-    # Taps whose inputs are one vector apart share loads: fewer + 1 of them from the first places of a vector on,
-    # `fewer` from the others on.
-    every = lanes // apart if lanes % apart == 0 else column_taps
-    fewer, first = column_taps // every, column_taps % every
-    tiles = (count + HEIGHT * lanes - 1) // (HEIGHT * lanes)
-    if first:
-        add_taps(
-            sums, vector, fresh, strip, place, vector, tiles, HEIGHT * vector, fewer + 1, 1, first, apart * item,
-            panels, panel, every * column_step, column_step, zero,
-        )  # fmt: skip
-    if fewer:
-        add_taps(
-            sums, vector, fresh and first == 0, strip, place + first * apart * item, vector, tiles, HEIGHT * vector,
-            fewer, 1, every - first, apart * item, panels, panel + first * column_step, every * column_step,
-            column_step, zero,
-        )  # fmt: skip
+    add_along(
+        sums, fresh, strip, place, (count + HEIGHT * lanes - 1) // (HEIGHT * lanes), column_taps, apart, panels, panel,
+        column_step, zero,
+    )  # fmt: skip
 
 
 @jit
