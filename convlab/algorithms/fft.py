@@ -1,7 +1,7 @@
 """fft: Fourier transforms of blocks of the image, by FFTW, for kernels so large that nothing else is worth while."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel
 from ..bounds import normwise
@@ -16,6 +16,7 @@ class Fft(Algorithm):
     """
 
     name, backend = "fft", "cpu"
+    measured: ClassVar[bool] = False
 
     def why_not(self, problem: ConvProblem) -> str | None:
         if problem.dtype.kind not in "fc":
@@ -47,7 +48,7 @@ class Fft(Algorithm):
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from .fft_calls import Filters
 
-        return Filters(problem, _plain(problem), weight, ctx.threads)
+        return Filters(problem, _plain(problem), weight, ctx.threads, self.measured)
 
     def run(
         self,
@@ -62,7 +63,7 @@ class Fft(Algorithm):
             from .fft_calls import gradient
 
             x, g = operands
-            gradient(problem, x, g, workspace, out, ctx.threads)
+            gradient(problem, x, g, workspace, out, ctx.threads, self.measured)
         else:
             state.run(*operands, workspace, out, ctx.threads)
 

@@ -35,23 +35,28 @@ class Setup(NamedTuple):
 
 
 @functools.lru_cache(maxsize=128)  # some 3 KB each
-def setup(problem: ConvProblem) -> Setup:
-    """The Setup of a problem without bias and activation; `other`: how filters, or gradients of outputs, are read."""
+def setup(problem: ConvProblem, measured: bool) -> Setup:
+    """The Setup of a problem without bias and activation; `other`: how filters, or gradients of outputs, are read.
+
+    measured: whether FFTW measures its plans.
+    """
     (blocks, points), _ = cut(problem)
     work, zero = lowering.extent(problem), lowering.example(problem)
     dtype = np.dtype(type(zero))
     other = gradient_reads(blocks) if problem.direction == "backward_weights" else kernel_reads(problem)
     scale = dtype.type(1 / np.prod(points))
     reads = image_reads(problem, points)
-    return Setup(work, blocks, grid(points, work.parts, dtype), reads, other, dtype, scale, zero)
+    return Setup(work, blocks, grid(points, work.parts, dtype, measured), reads, other, dtype, scale, zero)
 
 
 class Filters:
     """Spectra of the weights, ready to be multiplied by those of images."""
 
-    def __init__(self, problem: ConvProblem, plain: ConvProblem, weight: np.ndarray, threads: int) -> None:
+    def __init__(
+        self, problem: ConvProblem, plain: ConvProblem, weight: np.ndarray, threads: int, measured: bool
+    ) -> None:
         """plain: the problem without bias and activation."""
-        self._problem, self._setup = problem, setup(plain)
+        self._problem, self._setup = problem, setup(plain, measured)
         self._no_bias, self._activation = lowering.epilogue(problem, None)
         work, _, block, _, reads, dtype, _, zero = self._setup
         weight = np.ascontiguousarray(weight)
@@ -82,10 +87,16 @@ class Filters:
 
 
 def gradient(
-    problem: ConvProblem, x: np.ndarray, g: np.ndarray, workspace: Mapping[str, Any], out: np.ndarray, threads: int
+    problem: ConvProblem,
+    x: np.ndarray,
+    g: np.ndarray,
+    workspace: Mapping[str, Any],
+    out: np.ndarray,
+    threads: int,
+    measured: bool,
 ) -> None:
     """The gradient of the weights from images and gradients of outputs, into `out`."""
-    work, blocks, block, reads, others, _, scale, zero = setup(problem)
+    work, blocks, block, reads, others, _, scale, zero = setup(problem, measured)
     tensors = [lowering.image_tensor(problem, array) for array in (x, g)]
     launch(
         fft_gradient, *tensors, work, blocks, reads, others, block, scale,

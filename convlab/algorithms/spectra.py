@@ -47,19 +47,19 @@ def sizes(points: tuple[int, int, int], parts: int, item: int) -> Sizes:
     return Sizes(rows, -(-width * parts * item // _LINE) * _LINE, pitch, plane, odd(depth * plane, 2 * _LINE))
 
 
-def grid(points: tuple[int, int, int], parts: int, dtype: np.dtype) -> Grid:
-    """The Grid of a block with its plans; dtype of a part."""
+def grid(points: tuple[int, int, int], parts: int, dtype: np.dtype, measured: bool = False) -> Grid:
+    """The Grid of a block with its plans, `measured` or estimated; dtype of a part."""
     depth, height, width = points
     size, item = sizes(points, parts, dtype.itemsize), dtype.itemsize
     number = 2 * item
     if parts == 1:
-        rows = real_lines(dtype, width, size.rows, size.line // item, size.pitch // number)
+        rows = real_lines(dtype, width, size.rows, size.line // item, size.pitch // number, measured)
         half = width // 2 + 1
     else:
-        rows = complex_lines(dtype, width, size.rows, 1, size.line // number, size.pitch // number)
+        rows = complex_lines(dtype, width, size.rows, 1, size.line // number, size.pitch // number, measured)
         half = width
-    columns = complex_lines(dtype, height, half, size.pitch // number, 1)
-    planes = complex_lines(dtype, depth, size.plane // number, size.plane // number, 1)
+    columns = complex_lines(dtype, height, half, size.pitch // number, 1, measured=measured)
+    planes = complex_lines(dtype, depth, size.plane // number, size.plane // number, 1, measured=measured)
     return Grid(
         depth, height, width, *size, rows.forth, rows.back, columns.forth, columns.back, planes.forth, planes.back,
         rows.execute_forth, rows.execute_back, columns.execute_forth,
