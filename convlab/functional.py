@@ -9,7 +9,8 @@ dtype of the result is numpy.result_type(x, w). Common keywords:
     layout           "channels_first" or "channels_last"
     algorithm        "auto", or the name of one; what is named runs or raises UnsupportedError, never falls back
     backend          "auto" follows the data; "cpu", "cuda"
-    accuracy         "componentwise", "normwise" or "reduced": the kind of error bound that "auto" may rely on
+    accuracy         "componentwise", "normwise" or "reduced": the kind of error bound that "auto" may rely on; by a
+                     normwise one an infinity or a NaN may spread over a tile or the image
     workspace_limit  bytes, or a text such as "64MiB", for workspace and prepared weights
     threads          processors to use; by default all that the process may
     out              where the result goes: exact shape and dtype, any strides, no overlap with the inputs

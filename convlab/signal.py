@@ -33,8 +33,9 @@ _BACKWARDS = slice(None, None, -1)
 def convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> np.ndarray:
     """The discrete convolution of two N-D arrays; see scipy.signal.convolve.
 
-    method: "direct" sums products in order; "fft" takes the algorithm of that name, or raises UnsupportedError where
-    it does not compute these arrays (integers); "auto" what is faster.
+    method: "direct" sums products; "fft" takes the algorithm of that name, or raises UnsupportedError where it does not
+    compute these arrays (integers); "auto" what is faster. By "fft" an infinity or a NaN spreads over the result, and
+    errors are as large as the largest results make them; see `accuracy` of conv1d.
     """
     in1, in2 = np.asarray(in1), np.asarray(in2)
     case = _case(in1.shape, in2.shape, in1.dtype, in2.dtype, mode)

@@ -124,6 +124,19 @@ def test_blocks_of_volumes_in_every_padding_mode(forced, mode, direction):
     assert_within(result, reference.solve(problem, *operands), FFT.error_model(problem).bound(problem, operands))
 
 
+@pytest.mark.parametrize("direction", ["forward", "backward_data", "backward_weights"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("size", [(300,), (40, 33), (12, 15, 14)], ids=["signal", "image", "volume"])
+def test_every_dimension_direction_and_dtype(size, dtype, direction):
+    kernel = (31, 7, 5)[len(size) - 1]
+    problem = ConvProblem.forward(
+        (2, 4, *size), (6, 2, *(kernel,) * len(size)), padding=kernel // 2, groups=2, dtype=dtype, direction=direction
+    )
+    operands, result = solved(problem)
+    bound = FFT.error_model(problem).bound(problem, operands)
+    assert_within(result, reference.solve(problem, *operands), bound)
+
+
 def test_taps_may_be_apart():
     problem = ConvProblem.forward((1, 1, 50, 60), (2, 1, 5, 7), padding=9, dilation=(3, 2))
     for given in (problem, problem.replace(direction="backward_data")):
