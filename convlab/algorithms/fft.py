@@ -12,8 +12,8 @@ from .fftw import missing
 class Fft(Algorithm):
     """Overlap-save with block sizes by cost; an image that fits into one block is transformed whole.
 
-    Its error is within the bound of accuracy="normwise"; that of the transforms alone is u·(4 + 2·log₂N)·Σ‖x‖₂‖w‖₂ for N
-    points. A NaN, an infinity or a huge value spreads over all outputs of the blocks that read it, and not beyond.
+    Its error is within the bound of accuracy="normwise". A NaN, an infinity or a huge value spreads over all outputs of
+    the blocks that read it, and not beyond.
     """
 
     name, backend = "fft", "cpu"
