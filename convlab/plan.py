@@ -59,11 +59,38 @@ def _readable(array: np.ndarray) -> bool:
 
 def allocate(spec: ArraySpec, threads: int) -> np.ndarray:
     """An uninitialised array for a spec, on a cache line; a leading axis of threads where it is per thread."""
-    shape = (threads, *spec.shape) if spec.per_thread else spec.shape
-    size = spec.nbytes(threads)
-    raw = np.empty(size + _CACHE_LINE, np.uint8)
+    return _array(_bytes(spec.nbytes(threads)), spec, threads)
+
+
+def _bytes(count: int) -> np.ndarray:
+    raw = np.empty(count + _CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % _CACHE_LINE
-    return raw[start : start + size].view(spec.dtype).reshape(shape)
+    return raw[start : start + count]
+
+
+def _array(raw: np.ndarray, spec: ArraySpec, threads: int) -> np.ndarray:
+    return raw.view(spec.dtype).reshape((threads, *spec.shape) if spec.per_thread else spec.shape)
+
+
+class Arena:
+    """Memory that plans work in one after the other, and that is kept between them up to `most` bytes: fresh memory
+    takes longer to be mapped than many a plan to be made and called. For one plan at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._raw = most, _bytes(0)
+
+    def arrays(self, specs: Mapping[str, ArraySpec], threads: int) -> dict[str, np.ndarray]:
+        """`allocate` for each spec, in the memory that the last call gave too, if that is enough."""
+        sizes = [spec.nbytes(threads) for spec in specs.values()]
+        total = sum(size + -size % _CACHE_LINE for size in sizes)
+        raw = self._raw if total <= self._raw.size else _bytes(total)
+        if total <= self._most:
+            self._raw = raw
+        found, start = {}, 0
+        for (name, spec), size in zip(specs.items(), sizes, strict=True):
+            found[name] = _array(raw[start : start + size], spec, threads)
+            start += size + -size % _CACHE_LINE
+        return found
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: Mapping[str, Any]) -> np.ndarray:
@@ -107,6 +134,7 @@ class Plan:
         threads: int | None = None,
         unbatched: bool = False,
         candidates: list[Candidate] | None = None,
+        arena: Arena | None = None,
     ) -> None:
         self.problem = problem
         self.workspace_bytes = candidate.workspace_bytes
@@ -127,7 +155,10 @@ class Plan:
                 problem, operand("w", weight, problem.w_shape, problem.dtype), self._ctx
             )
         specs = self._algorithm.workspace(problem, self._ctx)
-        self._workspace = {name: allocate(spec, self._ctx.threads) for name, spec in specs.items()}
+        if arena is None:
+            self._workspace = {name: allocate(spec, self._ctx.threads) for name, spec in specs.items()}
+        else:
+            self._workspace = arena.arrays(specs, self._ctx.threads)
 
     @property
     def algorithm(self) -> str:
@@ -208,10 +239,12 @@ def make_plan(
     workspace_limit: int | str | None = None,
     threads: int | None = None,
     unbatched: bool = False,
+    arena: Arena | None = None,
 ) -> Plan:
     """Choose an algorithm for the problem ("auto"), or take the one named, and bind it.
 
     threads: by default all that the process may use, fewer where the problem has too little work for them.
+    arena: what the plan works in, if it is not to have memory of its own.
     """
     workers = resolve_threads(threads)
     if threads is None:
@@ -223,4 +256,6 @@ def make_plan(
         candidate = select.pick(candidates, problem)
     else:
         candidate = select.named(algorithm, problem, backend, **limits)
-    return Plan(problem, candidate, weight, bias, threads=workers, unbatched=unbatched, candidates=candidates)
+    return Plan(
+        problem, candidate, weight, bias, threads=workers, unbatched=unbatched, candidates=candidates, arena=arena
+    )

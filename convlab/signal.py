@@ -5,13 +5,14 @@ of mode "full" has size n1 + n2 − 1 on each axis, "valid" only what needs no p
 part of in1's size.
 
 Of the two arrays the one with fewer elements slides over the other. Small sums are done at once, as planning would take
-longer than they do; for others a plan is made. Between calls nothing is kept of arrays, nor memory to work in, but what
-follows from shapes and dtypes: of the last 256 of these some 2 KB each.
+longer than they do; for others a plan is made. Between calls nothing is kept of arrays, but what follows from shapes
+and dtypes, of the last 256 of these some 2 KB each; and in each thread the memory that a plan worked in, up to 16 MiB.
 """
 
 import functools
 import itertools
 import math
+import threading
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from .errors import ProblemError
 from .nominal import nominal_flops
-from .plan import make_plan
+from .plan import Arena, make_plan
 from .problem import DTYPES, ConvProblem, choice
 
 _MODES = ("full", "valid", "same")
@@ -28,6 +29,9 @@ _METHODS = ("auto", "direct", "fft")
 # A plan takes 40 to 80 µs to make and call (Zen 4).
 _SHORT, _SCRATCH = 70e-6, 2**18
 _BACKWARDS = slice(None, None, -1)
+# Bytes that a thread keeps to work in.
+_ARENA = 2**24
+_own = threading.local()
 
 
 def convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> np.ndarray:
@@ -160,7 +164,12 @@ def _slide(
     kernel = kernel.conj() if conjugate else kernel
     if case.problem is None:
         return _by_taps(image, kernel, case)
-    return make_plan(case.problem, kernel[None, None], algorithm=method)(image[None, None])[0, 0]
+    arena = _own.__dict__.pop("arena", None) or Arena(_ARENA)  # popped: a signal handler may call convolve, too
+    try:
+        plan = make_plan(case.problem, kernel[None, None], algorithm=method, arena=arena)
+        return plan(image[None, None])[0, 0]
+    finally:
+        _own.arena = arena
 
 
 def _in_order(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -10,6 +10,7 @@ from stubs import Honest
 import convlab
 from convlab import ConvProblem, select
 from convlab import signal as signal_module
+from convlab.plan import Arena
 
 
 @pytest.fixture
@@ -165,6 +166,26 @@ def test_threads_may_call_at_once():
         found = list(pool.map(lambda pair: convlab.convolve(*pair), pairs * 25))
     for i, result in enumerate(found):
         assert np.array_equal(result, expected[i % len(pairs)])
+
+
+def test_memory_is_kept_up_to_a_bound():
+    arena, specs = Arena(10_000), {"a": convlab.ArraySpec((100,), np.dtype("f8")), "b": convlab.ArraySpec((7,), "u1")}
+    first, again = arena.arrays(specs, 1), arena.arrays(specs, 1)
+    assert all(array.ctypes.data % 64 == 0 for array in first.values())
+    assert {name: array.ctypes.data for name, array in first.items()} == {
+        name: array.ctypes.data for name, array in again.items()
+    }
+    assert not np.shares_memory(first["a"], first["b"])
+    large = arena.arrays({"a": convlab.ArraySpec((5000,), np.dtype("f8"))}, 1)["a"]
+    assert not np.shares_memory(large, first["a"])
+    assert arena._raw.size < 10_000
+    a, b = normal(3000), normal(2500)
+    expected = convlab.convolve(a, b)
+    kept = signal_module._own.arena
+    assert 0 < kept._raw.size <= signal_module._ARENA
+    kept._raw[...] = 255  # NaN, and nobody reads it
+    assert np.array_equal(convlab.convolve(a, b), expected)
+    assert signal_module._own.arena is kept
 
 
 def test_what_is_kept_of_shapes_is_bounded():
