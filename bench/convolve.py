@@ -124,7 +124,9 @@ def main(only: tuple[str, ...], dtype: tuple[str, ...], threads: tuple[str, ...]
         with threadpool_limits(number or None):
             for kind in dtype:
                 for name in names:
-                    click.echo(line(merge(TARGET, [measured(name, kind, number, min_time)], key)[-1]))
+                    entry = measured(name, kind, number, min_time)
+                    merge(TARGET, [entry], key)
+                    click.echo(line(entry))
 
 
 def measured(name: str, dtype: str, number: int, min_time: float) -> Entry:
