@@ -11,7 +11,8 @@ import numpy as np
 
 from .counters import Counters
 from .faults import EmulationError, Fault
-from .instructions import Decoder, Step
+from .instructions import step as step_of
+from .instructions.decode import Decoder, Step
 from .lanes import ALL, WARP, Active, Array, Lanes
 from .memory import Memories
 from .operands import Operands, Source
@@ -60,7 +61,7 @@ class Run:
             return _Line(_EXIT, source, None, 0)
         if head in ("bar", "barrier") and rest[-1] == "sync" and "warp" not in rest and instruction.operands == ("0",):
             return _Line(_BARRIER, source, None, 0)
-        return _Line(_STEP, source, Decoder(instruction, operands, self.lanes, self.memories).step(), 0)
+        return _Line(_STEP, source, step_of(Decoder(instruction, operands, self.lanes, self.memories)), 0)
 
     def __call__(self) -> None:
         """Run to the end, or to the first fault: an EmulationError."""

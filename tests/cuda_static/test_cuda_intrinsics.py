@@ -30,17 +30,16 @@ def reversed_fours(x, y):
     st4(y, i * 4, d, c, b, a)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.float64])
-def test_vectors(device, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(np.float32, "v4.f32"), (np.int32, "v4.u32"), (np.float64, "v2.f64"), (np.float16, "v4.u16")]
+)
+def test_vectors(device, dtype, kind):
     x = np.arange(128).astype(dtype)
     y = np.zeros_like(x)
     counters = device.launch(reversed_fours, 1, 32, x, y)
     assert y.tolist() == x.reshape(-1, 4)[:, ::-1].ravel().tolist()
-    if dtype != np.float64:  # four of these are two instructions
-        assert {name for name in counters.by_opcode() if name.startswith(("ld.global", "st.global"))} == {
-            f"ld.global.v4.{'f32' if dtype == np.float32 else 'u32'}",
-            f"st.global.v4.{'f32' if dtype == np.float32 else 'u32'}",
-        }
+    accesses = {name for name in counters.by_opcode() if name.startswith(("ld.global", "st.global"))}
+    assert accesses == {f"ld.global.{kind}", f"st.global.{kind}"}
 
 
 def shifted(x, y):

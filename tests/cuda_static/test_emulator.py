@@ -242,6 +242,33 @@ def test_launcher_runs_where_its_arrays_are(device):
     assert len(device.launches) == 1
 
 
+class Recorded(dict):
+    """In place of a dispatcher: what it was launched with, by grid, block, stream and shared memory."""
+
+    def __missing__(self, configuration):
+        return lambda *arguments: self.update({configuration: arguments})
+
+
+def test_launcher_takes_arrays_of_the_real_device_to_numba():
+    kernel, array = Recorded(), object()
+    cuda_compile.launch(kernel, 2, 64, (array, 3), stream=5, shared=16)
+    assert kernel == {(2, 64, 5, 16): (array, 3)}
+
+
+def halved(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        y[i] = float32(x[i]) * float32(0.5)
+
+
+def test_float16_through_float32(device):
+    x = RNG.normal(0, 100, 100).astype(np.float16)
+    y = device.empty(100, np.float16)
+    counters = device.launch(halved, 4, 32, x, y)
+    np.testing.assert_array_equal(y.copy_to_host(), (x.astype(np.float32) * np.float32(0.5)).astype(np.float16))
+    assert counters.written == 200
+
+
 def test_too_many_threads_or_wrong_arguments():
     device = Device()
     with pytest.raises(EmulationError, match="2048 threads"):

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from ..faults import Fault
 from ..lanes import Active, Array
 from ..types import DTYPES, WIDER
-from .decode import Decoder, Step, elementwise, family
+from .decode import Decoder, Families, Step, elementwise
 
 _DIRECTIONS = {"rm": -np.inf, "rp": np.inf, "rz": 0.0}
 
@@ -82,7 +82,6 @@ def _wide_product(dtype: np.dtype[Any]) -> Callable[[Array, Array], Array]:
     return lambda a, b: np.multiply(a, b, dtype=dtype)
 
 
-@family("add", "sub", "mul")
 def _sums(decoder: Decoder) -> Step:
     if decoder.type == "f16x2":
         return _pairs(decoder, {"add": np.add, "sub": np.subtract, "mul": np.multiply}[decoder.head])
@@ -105,7 +104,6 @@ def _sums(decoder: Decoder) -> Step:
     return elementwise(_limited(decoder, function), [a, b], decoder.destination())
 
 
-@family("fma", "mad")
 def _products(decoder: Decoder) -> Step:
     if decoder.type == "f16x2":
         return _pairs(decoder, _fma_half)
@@ -139,7 +137,6 @@ def _pairs(decoder: Decoder, function: Callable[..., Any]) -> Step:
     return elementwise(both, decoder.sources(*range(1, len(decoder.operands))), decoder.destination())
 
 
-@family("addc", "subc", "madc")
 def _carrying(decoder: Decoder) -> Step:
     """Sums and products of more than one word: .cc sets the lane's carry, a c in the name uses it."""
     unsigned, carry = f"u{8 * decoder.dtype.itemsize}", decoder.lanes.carry
@@ -169,7 +166,6 @@ def _carrying(decoder: Decoder) -> Step:
     return step
 
 
-@family("div", "rem")
 def _quotients(decoder: Decoder) -> Step:
     sources, destination = decoder.sources(1, 2), decoder.destination()
     if decoder.dtype.kind == "f":
@@ -184,7 +180,6 @@ def _quotients(decoder: Decoder) -> Step:
     return elementwise(divide, sources, destination)
 
 
-@family("min", "max")
 def _extrema(decoder: Decoder) -> Step:
     if decoder.type == "f16x2":
         return _pairs(decoder, np.fmin if decoder.head == "min" else np.fmax)
@@ -203,21 +198,37 @@ _UNARY: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-@family(*_UNARY)
 def _unary(decoder: Decoder) -> Step:
     if decoder.type == "f16x2":
         return _pairs(decoder, _UNARY[decoder.head])
     return elementwise(_UNARY[decoder.head], decoder.sources(1), decoder.destination())
 
 
-@family("copysign")
 def _copysign(decoder: Decoder) -> Step:
     return elementwise(lambda sign, x: np.copysign(x, sign), decoder.sources(1, 2), decoder.destination())
 
 
-@family("testp")
 def _test(decoder: Decoder) -> Step:
     tests: dict[str, Callable[..., Any]] = {
         "finite": np.isfinite, "infinite": np.isinf, "number": lambda x: ~np.isnan(x), "notanumber": np.isnan,
     }  # fmt: skip
     return elementwise(tests[decoder.one_of(*tests)], decoder.sources(1), decoder.destination("pred"))
+
+
+FAMILIES: Families = {
+    "add": _sums,
+    "sub": _sums,
+    "mul": _sums,
+    "fma": _products,
+    "mad": _products,
+    "addc": _carrying,
+    "subc": _carrying,
+    "madc": _carrying,
+    "div": _quotients,
+    "rem": _quotients,
+    "min": _extrema,
+    "max": _extrema,
+    **dict.fromkeys(_UNARY, _unary),
+    "copysign": _copysign,
+    "testp": _test,
+}

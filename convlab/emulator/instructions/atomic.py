@@ -9,7 +9,7 @@ from .. import checks
 from ..lanes import Active
 from ..memory import Memory
 from .data import space
-from .decode import Decoder, Step, family
+from .decode import Decoder, Families, Step
 
 # old value, operand -> new value
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -25,7 +25,6 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@family("atom", "red")
 def _atomic(decoder: Decoder) -> Step:
     operation = decoder.one_of("cas", *_OPERATIONS)
     first = decoder.head == "atom"  # it gives back the old value
@@ -56,3 +55,9 @@ def _atomic(decoder: Decoder) -> Step:
             destination[active] = before
 
     return step
+
+
+FAMILIES: Families = {
+    "atom": _atomic,
+    "red": _atomic,
+}

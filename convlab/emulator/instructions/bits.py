@@ -7,22 +7,19 @@ import numpy as np
 
 from ..lanes import Array
 from ..types import DTYPES
-from .decode import Decoder, Step, elementwise, family
+from .decode import Decoder, Families, Step, elementwise
 
 
-@family("and", "or", "xor", "not")
 def _logic(decoder: Decoder) -> Step:
     functions = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert}
     sources = decoder.sources(*range(1, len(decoder.operands)))
     return elementwise(functions[decoder.head], sources, decoder.destination())
 
 
-@family("cnot")
 def _logical_not(decoder: Decoder) -> Step:
     return elementwise(lambda x: x == 0, decoder.sources(1), decoder.destination())
 
 
-@family("lop3")
 def _table(decoder: Decoder) -> Step:
     """Any function of three bits: bit 4·a + 2·b + c of the last operand."""
     table = int(decoder.operands[4], 0)
@@ -37,7 +34,6 @@ def _table(decoder: Decoder) -> Step:
     return elementwise(look_up, decoder.sources(1, 2, 3), decoder.destination())
 
 
-@family("shl", "shr")
 def _shift(decoder: Decoder) -> Step:
     """Shifts by the width or more leave zeros, or the sign."""
     dtype, last = decoder.dtype, 8 * decoder.dtype.itemsize - 1
@@ -54,7 +50,6 @@ def _shift(decoder: Decoder) -> Step:
     return elementwise(shift, [decoder.source(1), amount], decoder.destination())
 
 
-@family("shf")
 def _funnel(decoder: Decoder) -> Step:
     """The upper (left) or lower (right) word of two that are shifted as one."""
     left, wraps = decoder.has("l"), decoder.has("wrap")
@@ -78,7 +73,6 @@ def _field(decoder: Decoder, *indices: int) -> list[Any]:
     return [decoder.source(i, "u32") for i in indices]
 
 
-@family("bfe")
 def _extract(decoder: Decoder) -> Step:
     dtype, bits, signed = decoder.dtype, 8 * decoder.dtype.itemsize, decoder.type.startswith("s")
 
@@ -97,7 +91,6 @@ def _extract(decoder: Decoder) -> Step:
     return elementwise(extract, [decoder.source(1), *_field(decoder, 2, 3)], decoder.destination())
 
 
-@family("bfi")
 def _insert(decoder: Decoder) -> Step:
     dtype = decoder.dtype
 
@@ -110,7 +103,6 @@ def _insert(decoder: Decoder) -> Step:
     return elementwise(insert, [*decoder.sources(1, 2), *_field(decoder, 3, 4)], decoder.destination())
 
 
-@family("prmt")
 def _permute(decoder: Decoder) -> Step:
     """Four bytes chosen from eight; the top bit of a selector's nibble spreads the byte's sign."""
     if decoder.modifiers != ["b32"]:
@@ -147,7 +139,6 @@ def _reverse(x: Array) -> Array:
     return little_endian[:, ::-1].copy().view(x.dtype.newbyteorder(">")).reshape(-1).astype(x.dtype)
 
 
-@family("popc", "clz", "brev")
 def _counts(decoder: Decoder) -> Step:
     functions: dict[str, Callable[..., Any]] = {"popc": np.bitwise_count, "clz": _leading_zeros, "brev": _reverse}
     source = decoder.source(1, decoder.type.replace("s", "u"))
@@ -155,7 +146,6 @@ def _counts(decoder: Decoder) -> Step:
     return elementwise(functions[decoder.head], [source], decoder.destination(result))
 
 
-@family("bfind")
 def _highest(decoder: Decoder) -> Step:
     """Where the highest bit is that is not the sign's, or how far it is from the top; −1 if there is none."""
     bits = 8 * decoder.dtype.itemsize
@@ -167,3 +157,23 @@ def _highest(decoder: Decoder) -> Step:
         return np.where(zeros == bits, -1, found).astype(np.int32)
 
     return elementwise(find, decoder.sources(1), decoder.destination("s32"))
+
+
+FAMILIES: Families = {
+    "and": _logic,
+    "or": _logic,
+    "xor": _logic,
+    "not": _logic,
+    "cnot": _logical_not,
+    "lop3": _table,
+    "shl": _shift,
+    "shr": _shift,
+    "shf": _funnel,
+    "bfe": _extract,
+    "bfi": _insert,
+    "prmt": _permute,
+    "popc": _counts,
+    "clz": _counts,
+    "brev": _counts,
+    "bfind": _highest,
+}

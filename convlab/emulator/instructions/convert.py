@@ -7,7 +7,7 @@ import numpy as np
 
 from ..lanes import Active, Array
 from ..types import DTYPES
-from .decode import Decoder, Step, elementwise, family
+from .decode import Decoder, Families, Step, elementwise
 
 _ROUND = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
 _COMPARE: dict[str, Callable[..., Any]] = {
@@ -35,7 +35,6 @@ def from_bfloat16(bits: Array) -> Array:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-@family("cvt")
 def _convert(decoder: Decoder) -> Step:
     to, of = decoder.types[0], decoder.types[-1]
     if to == "f16x2":
@@ -114,7 +113,6 @@ def _comparison(name: str, floating: bool) -> Callable[[Array, Array], Array]:
     return _COMPARE[name]
 
 
-@family("setp", "set")
 def _compare(decoder: Decoder) -> Step:
     type_ = decoder.types[-1]
     compare = _comparison(decoder.modifiers[0], DTYPES[type_].kind == "f")
@@ -142,14 +140,21 @@ def _compare(decoder: Decoder) -> Step:
     return step
 
 
-@family("selp")
 def _select(decoder: Decoder) -> Step:
     choose = lambda a, b, condition: np.where(condition, a, b)  # noqa: E731
     return elementwise(choose, [*decoder.sources(1, 2), decoder.source(3, "pred")], decoder.destination())
 
 
-@family("slct")
 def _select_by_sign(decoder: Decoder) -> Step:
     choose = lambda a, b, sign: np.where(sign >= 0, a, b)  # noqa: E731
     sources = [*decoder.sources(1, 2), decoder.source(3, decoder.types[1])]
     return elementwise(choose, sources, decoder.destination())
+
+
+FAMILIES: Families = {
+    "cvt": _convert,
+    "setp": _compare,
+    "set": _compare,
+    "selp": _select,
+    "slct": _select_by_sign,
+}

@@ -11,7 +11,7 @@ import numpy as np
 from .. import checks
 from ..lanes import Active, Array
 from ..memory import Memory
-from .decode import Decoder, Step, family
+from .decode import Decoder, Families, Step
 
 
 class Copy(NamedTuple):
@@ -23,7 +23,6 @@ class Copy(NamedTuple):
     groups: Array
 
 
-@family("cp")
 def _copy(decoder: Decoder) -> Step:
     if decoder.has("bulk", "mbarrier"):
         raise decoder.refusal()
@@ -88,3 +87,8 @@ def _wait(decoder: Decoder) -> Step:
                 memories.pending.append(Copy(*(field[~due] for field in copy)))
 
     return step
+
+
+FAMILIES: Families = {
+    "cp": _copy,
+}

@@ -6,7 +6,7 @@ from ..faults import Fault
 from ..lanes import Active, Array
 from ..memory import WINDOWS
 from ..types import DTYPES
-from .decode import Decoder, Step, elementwise, family
+from .decode import Decoder, Families, Step, elementwise
 
 _SPACES = ("global", "shared", "local", "const", "param")
 
@@ -20,7 +20,6 @@ def _copy(value: Array) -> Array:
     return value
 
 
-@family("mov")
 def _move(decoder: Decoder) -> Step:
     to, of = decoder.operands
     if to.startswith("{") or of.startswith("{"):
@@ -51,7 +50,6 @@ def _pack(decoder: Decoder) -> Step:
     return elementwise(joined, list(sources), decoder.destination())
 
 
-@family("cvta")
 def _convert_address(decoder: Decoder) -> Step:
     """Between an offset in a space and a generic pointer; global pointers are generic ones already."""
     where = space(decoder)
@@ -60,7 +58,6 @@ def _convert_address(decoder: Decoder) -> Step:
     return elementwise(function, [decoder.source(1, "u64")], decoder.destination("u64"))
 
 
-@family("ld", "ldu")
 def _load(decoder: Decoder) -> Step:
     where, type_ = space(decoder), decoder.types[-1]
     names = decoder.names.vector(decoder.operands[0])
@@ -84,7 +81,6 @@ def _load(decoder: Decoder) -> Step:
     return load
 
 
-@family("st")
 def _store(decoder: Decoder) -> Step:
     where, type_ = space(decoder), decoder.types[-1]
     names = decoder.names.vector(decoder.operands[1])
@@ -106,13 +102,11 @@ def _store(decoder: Decoder) -> Step:
     return store
 
 
-@family("membar", "fence", "nanosleep", "prefetch", "prefetchu", "discard", "applypriority", "griddepcontrol")
 def _nothing(decoder: Decoder) -> Step:
     """Every access is done before the next one begins, so there is nothing to order, to wait for or to hint at."""
     return lambda active: None
 
 
-@family("trap", "brkpt")
 def _trap(decoder: Decoder) -> Step:
     lanes = decoder.lanes
 
@@ -120,3 +114,22 @@ def _trap(decoder: Decoder) -> Step:
         raise Fault("trap", int(lanes.indices(active)[0]))
 
     return trap
+
+
+FAMILIES: Families = {
+    "mov": _move,
+    "cvta": _convert_address,
+    "ld": _load,
+    "ldu": _load,
+    "st": _store,
+    "membar": _nothing,
+    "fence": _nothing,
+    "nanosleep": _nothing,
+    "prefetch": _nothing,
+    "prefetchu": _nothing,
+    "discard": _nothing,
+    "applypriority": _nothing,
+    "griddepcontrol": _nothing,
+    "trap": _trap,
+    "brkpt": _trap,
+}

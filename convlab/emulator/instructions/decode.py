@@ -1,4 +1,4 @@
-"""From an instruction to what it does: families of instructions register the function that decodes them."""
+"""An instruction with its operands, and what most of them become: a function of arrays, lane by lane."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,17 +13,7 @@ from ..parse import Instruction
 from ..types import DTYPES
 
 Step = Callable[[Active], None]  # what an instruction does to the active lanes
-_FAMILIES: dict[str, Callable[["Decoder"], Step]] = {}
-
-
-def family(*heads: str) -> Callable[[Callable[["Decoder"], Step]], Callable[["Decoder"], Step]]:
-    """Register what decodes instructions whose opcode begins with one of these: family("add", "sub")."""
-
-    def register(decode: Callable[[Decoder], Step]) -> Callable[[Decoder], Step]:
-        _FAMILIES.update(dict.fromkeys(heads, decode))
-        return decode
-
-    return register
+Families = dict[str, Callable[["Decoder"], Step]]  # by the first part of the opcode, what decodes it
 
 
 class Decoder:
@@ -35,13 +25,6 @@ class Decoder:
         self.head, *self.modifiers = instruction.opcode.split(".")
         self.types = [part for part in self.modifiers if part in DTYPES]
         self.operands = instruction.operands
-
-    def step(self) -> Step:
-        """What the instruction does."""
-        decode = _FAMILIES.get(self.head)
-        if decode is None:
-            raise self.refusal()
-        return decode(self)
 
     def refusal(self) -> EmulationError:
         return EmulationError(f"not emulated: {self.instruction.text}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..lanes import WARP, Active, Array
 from .convert import from_bfloat16
-from .decode import Decoder, Step, family
+from .decode import Decoder, Families, Step
 from .warp import whole_warps
 
 _ROWS, _COLUMNS = 16, 8  # of the result
@@ -53,7 +53,6 @@ def fragments(per_register: int, depth: int) -> tuple[Array, Array, Array]:
     return a, b, c
 
 
-@family("mma")
 def _multiply(decoder: Decoder) -> Step:
     shape = re.search(r"\.m(\d+)n(\d+)k(\d+)\.", decoder.instruction.opcode)
     kinds = decoder.types
@@ -85,7 +84,6 @@ def _multiply(decoder: Decoder) -> Step:
     return step
 
 
-@family("ldmatrix")
 def _load_matrices(decoder: Decoder) -> Step:
     """One to four 8x8 matrices of 16-bit elements: lanes 8·j … 8·j + 7 give the rows of matrix j."""
     names, lanes, memories = decoder.names.vector(decoder.operands[0]), decoder.lanes, decoder.memories
@@ -105,3 +103,9 @@ def _load_matrices(decoder: Decoder) -> Step:
             destination[active] = rows.ravel()
 
     return step
+
+
+FAMILIES: Families = {
+    "mma": _multiply,
+    "ldmatrix": _load_matrices,
+}

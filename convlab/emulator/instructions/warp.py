@@ -7,7 +7,7 @@ import numpy as np
 
 from ..faults import Fault
 from ..lanes import ALL, WARP, Active, Array, Lanes
-from .decode import Decoder, Step, family
+from .decode import Decoder, Families, Step
 
 FULL = np.uint32(0xFFFFFFFF)
 
@@ -34,7 +34,6 @@ def require(lanes: Lanes, indices: Array, mask: Array | np.uint32) -> None:
         raise Fault(f"lanes named in the mask are not here: {int(absent[first]):#x}", int(indices[first]))
 
 
-@family("shfl")
 def _shuffle(decoder: Decoder) -> Step:
     mode, lanes = decoder.one_of("up", "down", "bfly", "idx"), decoder.lanes
     value, by, clamp, mask = (decoder.source(i, "b32") for i in (1, 2, 3, 4))
@@ -62,7 +61,6 @@ def _shuffle(decoder: Decoder) -> Step:
     return step
 
 
-@family("vote")
 def _vote(decoder: Decoder) -> Step:
     mode, lanes = decoder.one_of("all", "any", "uni", "ballot"), decoder.lanes
     holds, mask = decoder.source(1, "pred"), decoder.source(2, "u32")
@@ -79,7 +77,6 @@ def _vote(decoder: Decoder) -> Step:
     return step
 
 
-@family("activemask")
 def _active_mask(decoder: Decoder) -> Step:
     lanes, destination = decoder.lanes, decoder.destination()
 
@@ -95,7 +92,6 @@ _REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-@family("redux")
 def _reduce(decoder: Decoder) -> Step:
     """Integers of the lanes that the mask names, which must be one mask a warp."""
     reduce, lanes = _REDUCTIONS[decoder.one_of(*_REDUCTIONS)], decoder.lanes
@@ -113,7 +109,6 @@ def _reduce(decoder: Decoder) -> Step:
     return step
 
 
-@family("bar", "barrier")
 def _warp_barrier(decoder: Decoder) -> Step:
     """bar.warp.sync; a block's barrier is the run's own business (`execute`)."""
     if not decoder.has("warp"):
@@ -135,3 +130,13 @@ def whole_warps(lanes: Lanes, active: Active) -> Array:
     if indices.size % WARP:
         raise Fault("this instruction needs whole warps")
     return indices.reshape(-1, WARP)
+
+
+FAMILIES: Families = {
+    "shfl": _shuffle,
+    "vote": _vote,
+    "activemask": _active_mask,
+    "redux": _reduce,
+    "bar": _warp_barrier,
+    "barrier": _warp_barrier,
+}
