@@ -69,6 +69,13 @@ def test_no_depth_is_zero(device):
     assert not c.copy_to_host().any()
 
 
+def test_no_rows_or_columns_launch_nothing(device):
+    for rows, cols in ((0, 6), (5, 0)):
+        arrays = (device.empty(shape, np.float32) for shape in ((rows, 3), (3, cols), (rows, cols)))
+        gemm(*arrays)
+    assert device.launches == []
+
+
 def test_columns_of_a_matrix_are_refused(device):
     a, b, c = (device.empty((8, 8), np.float32) for _ in range(3))
     with pytest.raises(ValueError, match="must lie together"):

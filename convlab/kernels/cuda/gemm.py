@@ -200,6 +200,8 @@ def gemm(a: Any, b: Any, c: Any, tile: Tile = LARGE, stream: Any = 0) -> None:
     (rows, depth), cols = a.shape, b.shape[1]
     if any(array.strides[1] != array.dtype.itemsize for array in (a, b, c)):
         raise ValueError("the elements of a row must lie together")
+    if rows == 0 or cols == 0:
+        return
     pitches = [np.int32(array.strides[0] // array.dtype.itemsize) for array in (a, b, c)]
     aligned = cols % 4 == 0 and is_aligned(a, b, c)
     grid = (-(-cols // tile.width), -(-rows // tile.height))
