@@ -1,0 +1,120 @@
+"""C = A · B on the emulator against float64, and its machine code."""
+
+import numpy as np
+import pytest
+from numba import float32, int32
+
+from convlab.kernels.cuda.gemm import LARGE, SMALL, gemm, kernel
+from convlab.machinecode import GPUS, compiled, modelled
+
+TILES = pytest.mark.parametrize("tile", [LARGE, SMALL], ids=["large", "small"])
+MATRIX = float32[:, ::1]
+TYPES = (MATRIX, MATRIX, MATRIX, *[int32] * 6)
+
+
+def random(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def assert_product(got, a, b):
+    """Within the bound of a sum of products in float32: γ(n) · |A|·|B| (Higham, "Accuracy and Stability", 3.5)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    n = a.shape[1] * 2.0**-24
+    np.testing.assert_array_less(np.abs(got - a @ b), n / (1 - n) * (np.abs(a) @ np.abs(b)) + 1e-30)
+
+
+@TILES
+@pytest.mark.parametrize(
+    ("rows", "cols", "depth"),
+    [
+        (1, 1, 1),
+        (3, 5, 7),
+        (128, 128, 8),
+        (64, 64, 16),
+        (129, 4, 24),
+        (5, 132, 41),
+        (131, 67, 19),
+        (130, 260, 36),
+        (257, 129, 9),
+    ],
+)
+def test_product(device, tile, rows, cols, depth):
+    rng = np.random.default_rng(rows + cols + depth)
+    a, b = random(rng, rows, depth), random(rng, depth, cols)
+    c = device.empty((rows, cols), np.float32)
+    gemm(device.array(a), device.array(b), c, tile)
+    assert_product(c.copy_to_host(), a, b)
+
+
+@TILES
+@pytest.mark.parametrize(("pitch", "cols"), [(48, 36), (43, 36), (48, 35)], ids=["aligned", "odd pitch", "odd width"])
+def test_pieces_of_larger_matrices(device, tile, pitch, cols):
+    """Rows further apart than they are long; what lies between and around them is NaN, and stays what it is."""
+    rng = np.random.default_rng(pitch + cols)
+    a, b = random(rng, 70, 20), random(rng, 20, cols)
+    whole = {"a": np.full((72, pitch), np.nan, "f4"), "b": np.full((22, pitch), np.nan, "f4")}
+    whole["c"] = np.full((72, pitch), 7, "f4")
+    whole["a"][1:71, 4:24], whole["b"][1:21, 4 : 4 + cols] = a, b
+    arrays = {name: device.array(values) for name, values in whole.items()}
+    gemm(arrays["a"][1:71, 4:24], arrays["b"][1:21, 4 : 4 + cols], arrays["c"][1:71, 4 : 4 + cols], tile)
+    found = arrays["c"].copy_to_host()
+    assert_product(found[1:71, 4 : 4 + cols], a, b)
+    found[1:71, 4 : 4 + cols] = 7
+    assert (found == 7).all()
+
+
+def test_no_depth_is_zero(device):
+    c = device.empty((5, 6), np.float32)
+    gemm(device.empty((5, 0), np.float32), device.empty((0, 6), np.float32), c)
+    assert not c.copy_to_host().any()
+
+
+def test_no_rows_or_columns_launch_nothing(device):
+    for rows, cols in ((0, 6), (5, 0)):
+        arrays = (device.empty(shape, np.float32) for shape in ((rows, 3), (3, cols), (rows, cols)))
+        gemm(*arrays)
+    assert device.launches == []
+
+
+def test_columns_of_a_matrix_are_refused(device):
+    a, b, c = (device.empty((8, 8), np.float32) for _ in range(3))
+    with pytest.raises(ValueError, match="must lie together"):
+        gemm(a.transpose(), b, c)
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+@pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "unaligned"])
+def test_large_tiles_are_multiply_adds(aligned, capability):
+    code = compiled(kernel(LARGE, aligned), TYPES, capability, LARGE.threads)
+    assert code.misses(ffma=0.86, warps=16) == []
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+@pytest.mark.parametrize(("aligned", "share"), [(True, 0.82), (False, 0.72)], ids=["aligned", "unaligned"])
+def test_small_tiles_are_mostly_multiply_adds(aligned, share, capability):
+    """Three loads from shared memory for 32 multiply-adds, where a large tile has four for 64."""
+    code = compiled(kernel(SMALL, aligned), TYPES, capability, SMALL.threads)
+    assert code.misses(ffma=share, warps=16) == []
+
+
+@TILES
+def test_memory_is_used_as_well_as_can_be(device, tile):
+    a, b, c = (device.array(np.ones((256, 256), np.float32)) for _ in range(3))
+    gemm(a, b, c, tile)
+    (counters,) = device.launches
+    assert counters.shared.excess == counters.device.excess == 1
+    assert (counters.read, counters.written) == (2 * 4 * 256**2, 4 * 256**2)
+    tiles = 256 // tile.width
+    assert counters.device.bytes == 2 * 4 * 256**2 * tiles + 4 * 256**2
+
+
+@pytest.mark.parametrize(("name", "peak"), [("A100", 0.9), ("H100", 0.8)])
+def test_modelled_share_of_the_peak(device, name, peak):
+    """4096³: wavefronts as the emulator counts them in one block, scaled to all."""
+    gpu, size, depth = GPUS[name], 4096, 256
+    a, b, c = (device.array(np.ones(s, np.float32)) for s in ((128, depth), (depth, 128), (128, 128)))
+    gemm(a, b, c)
+    wavefronts = device.launches[0].shared.transactions * (size / 128) ** 2 * size / depth
+    code = compiled(kernel(LARGE, True), TYPES, gpu.capability, LARGE.threads)
+    model = modelled(gpu, code.hot, 2 * size**3, wavefronts, 3 * 4 * size**2, (size // 128) ** 2)
+    assert model.peak_fraction > peak
