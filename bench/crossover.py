@@ -1,4 +1,4 @@
-"""Where one algorithm overtakes another, measured and as the cost model has it: sweeps over the size of the kernel.
+"""Where one algorithm overtakes another, measured and as the cost model has it: over the size of kernels and matrices.
 
     python bench/crossover.py [--sweep layer-64 …] [--only 3 --only 5 …] [--threads 1 …]
     python bench/crossover.py --show --plot
@@ -48,6 +48,11 @@ def square(channels: int, size: int, kernel: int, groups: int = 1) -> ConvProble
     return ConvProblem.forward((1, channels, size, size), weights, padding="same", groups=groups)
 
 
+def product(n: int) -> ConvProblem:
+    """A product of n × n matrices."""
+    return ConvProblem.forward((1, n, n), (n, n, 1))
+
+
 LAYER = ("direct", "im2col", "winograd"), ("fft-tiled",), ("fft",)
 SWEEPS = {
     "layer-16": Sweep(
@@ -67,6 +72,10 @@ SWEEPS = {
     "image": Sweep(
         "image of 1024²", "kernel (pixels a side)", tuple(range(3, 42, 2)), lambda r: square(1, 1024, r),
         (("direct",), ("fft",)),
+    ),
+    "matrix": Sweep(  # each size a quarter more than the last
+        "n → n channels, n pixels, 1x1", "n, rows and columns of the matrices",
+        (256, 320, 400, 512, 640, 800, 1024, 1280, 1600, 2048, 2560, 3200), product, (("pointwise",), ("strassen",)),
     ),
 }  # fmt: skip
 # Of a point: seconds a call by algorithm.

@@ -21,6 +21,7 @@ from convlab.units import plural
 STYLES = {
     "direct": ("#000000", "o"), "im2col": ("#999999", "s"), "depthwise": ("#56B4E9", "D"), "winograd": ("#E69F00", "^"),
     "fft-tiled": ("#009E73", "v"), "fft": ("#0072B2", "P"),
+    "pointwise": ("#000000", "X"), "strassen": ("#CC79A7", "*"),
 }  # fmt: skip
 WIDTH, ROW, HEAD = 8.2, 2.1, 0.75  # inches; a README shows about 830 pixels, 100 to the inch
 RC = {
