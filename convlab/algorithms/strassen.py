@@ -18,7 +18,7 @@ from ..problem import ConvProblem
 # flop of the peak. Fitted to square matrices of 1024 to 4096 on one thread of Zen 4, one level and two (bench/gemm.py).
 _PRODUCT, _SUMS = 0.94, 0.018
 # Patches written a flop of the peak.
-_UNFOLDED = 0.004
+_UNFOLDED = 0.02
 
 
 class Strassen(Algorithm):

@@ -9,6 +9,31 @@ from .parallel import split
 
 
 @jit
+def neighbours(points: Any, step: int, tap: int, width: int) -> tuple[int, int]:
+    """The first outputs of a row, first … last − 1, that read consecutive columns at a tap."""
+    first = 0
+    while first < width and points[first * step + tap] < 0:
+        first += 1
+    last = first
+    while last < width and points[last * step + tap] == points[first * step + tap] + last - first:
+        last += 1
+    return first, last
+
+
+@jit
+def copy_run(source: Any, position: int, matrix: Any, start: int, count: int) -> None:
+    """`count` elements that lie side by side from a byte address, to the matrix from element `start` on."""
+    simd.outlined()
+    item, like = matrix.itemsize, matrix[0]
+    lanes, target = simd.lanes(like), memory.address(matrix) + start * item
+    whole = count // lanes * lanes
+    for i in range(0, whole, lanes):
+        memory.copy_vector(source, position + i * item, matrix, target + i * item, like)
+    for i in range(whole, count):
+        memory.copy_at(source, position + i * item, matrix, target + i * item)
+
+
+@jit
 def unfold_serial(
     start: int, stop: int, x: Any, images: int, channels: int, parts: int, taps: Any, matrix: Any
 ) -> None:
@@ -26,19 +51,29 @@ def unfold_serial(
         channel, tap = index // count, index % count
         i = taps.i[tap // (len(taps.j) * len(taps.k))]
         j, k = taps.j[tap // len(taps.k) % len(taps.j)], taps.k[tap % len(taps.k)]
+        first, last = 0, 0
+        if parts == 1 and x.column == item:
+            first, last = neighbours(points, taps.point_step, k, taps.width)
         for image in range(images):
             for d in range(taps.depth):
                 for h in range(taps.height):
                     a, b = planes[d * taps.plane_step + i], lines[h * taps.line_step + j]
                     line = base + image * x.image + channel * x.channel + a * x.plane + b * x.row
+                    skip, resume = (first, last) if (a | b) >= 0 else (0, 0)
+                    if resume > skip:
+                        begin = line + points[skip * taps.point_step + k] * item
+                        copy_run(source, begin, matrix, target + skip, resume - skip)
                     for w in range(taps.width):
+                        if skip <= w < resume:
+                            continue
                         c = points[w * taps.point_step + k]
                         for part in range(parts):
+                            at = target + w * parts + part
                             if (a | b | c) < 0:
-                                matrix[target] = 0
+                                matrix[at] = 0
                             else:
-                                matrix[target] = memory.raw_at(source, line + c * x.column + part * item)
-                            target += 1
+                                matrix[at] = memory.raw_at(source, line + c * x.column + part * item)
+                    target += taps.width * parts
 
 
 @jit
