@@ -52,6 +52,10 @@ def test_more_than_a_block_takes(device):
     check(device, problem((3, 20, 3, 7, 9), (18, 10, 1, 3, 2), groups=2, padding=1, direction="backward_weights"))
 
 
+def test_full_blocks(device):
+    check(device, problem((1, 16, 7, 11), (8, 16, 2, 3), stride=2, padding=1, direction="backward_weights"))
+
+
 def test_no_images_give_zeros(device):
     wanted = problem((0, 3, 5, 5), (4, 3, 3, 3), direction="backward_weights")
     assert not solve(device, wanted, *operands(wanted, 1)).any()
@@ -69,14 +73,20 @@ def test_padding_multiplies(device):
 
 @pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
-@pytest.mark.parametrize(("filters", "channels"), [(64, 64), (64, 3), (1, 1)])
-def test_machine_code(dtype, filters, channels, capability):
+@pytest.mark.parametrize(
+    ("filters", "channels", "whole", "share"),
+    [(64, 64, True, 0.35), (64, 64, False, 0.25), (64, 3, False, 0), (1, 1, True, 0)],
+)
+def test_machine_code(dtype, filters, channels, whole, share, capability):
     storage, total = numbers(dtype)
     block = sizes(filters, channels, total.bitwidth // 8)
     array = storage[::1]
     types = (array, array, int32[::1], array, *[int64] * 15, *[int32] * 16)
-    code = compiled(kernel(storage, total, *block), types, capability, THREADS)
-    assert code.misses(double=dtype == "float64", warps=12 if total.bitwidth == 32 else 8) == []
+    code = compiled(kernel(storage, total, *block, whole), types, capability, THREADS)
+    if dtype == "float64":
+        assert code.misses(double=True, warps=8) == []
+    else:
+        assert code.misses(ffma=share, warps=12) == []
 
 
 def test_neighbouring_threads_read_neighbouring_outputs(device):

@@ -27,8 +27,11 @@ def sizes(filters: int, channels: int, item: int) -> tuple[int, int]:
 
 
 @functools.cache
-def kernel(storage: Any, total: Any, filter_block: int, channel_block: int) -> Any:
-    """The kernel for arrays of numba type `storage`, sums of type `total`, blocks of so many filters and channels."""
+def kernel(storage: Any, total: Any, filter_block: int, channel_block: int, whole: bool) -> Any:
+    """The kernel for arrays of numba type `storage`, sums of type `total`, blocks of so many filters and channels.
+
+    whole: all blocks are full. Elsewhere the last filter and channel are read again.
+    """
     zero, one = total(0), int32(1)
     pairs = filter_block * channel_block
 
@@ -89,12 +92,12 @@ def kernel(storage: Any, total: Any, filter_block: int, channel_block: int) -> A
             start = moved(start, point, x_column) if inside else x_start
             moves = scale_of(inside)
             for c in range(channel_block):
-                value = total(load(x, start, min(c, last_channel) * x_channel, moves))
+                value = total(load(x, start, (c if whole else min(c, last_channel)) * x_channel, moves))
                 b[c] = value if inside else zero
             here = moved(moved(g_start, image, g_image), plane, g_plane)
             here = moved(moved(here, row, g_row), column, g_column)
             for f in range(filter_block):
-                a[f] = total(load(g, here, min(f, last_filter) * g_channel, one))
+                a[f] = total(load(g, here, (f if whole else min(f, last_filter)) * g_channel, one))
             for f in range(filter_block):
                 for c in range(channel_block):
                     sums[f, c] += a[f] * b[c]
@@ -140,4 +143,5 @@ def gradient(x: Any, g: Any, taps: Any, extent: Any, zero: Any, w: Any, stream: 
         *(np.int64(n) for n in (*x[1:], *g[1:], *w[1:])), *(np.int32(n) for n in numbers), *taps.numbers,
     )  # fmt: skip
     storage, total = from_dtype(w.data.dtype), from_dtype(np.dtype(type(zero)))
-    launch(kernel(storage, total, filter_block, channel_block), grid, _THREADS, arguments, stream)
+    whole = extent.filters % filter_block == extent.channels % channel_block == 0
+    launch(kernel(storage, total, filter_block, channel_block, whole), grid, _THREADS, arguments, stream)
