@@ -140,6 +140,10 @@ class DeviceArray:
     def view(self, dtype: Any) -> "DeviceArray":
         return self._view(lambda array: array.view(dtype))
 
+    def as_strided(self, shape: Sequence[int], strides: Sequence[int]) -> "DeviceArray":
+        """A view of this shape and these strides, in bytes, from the first element on."""
+        return self._view(lambda array: np.lib.stride_tricks.as_strided(array, shape, strides))
+
     def _view(self, make: Callable[[Array], Any]) -> "DeviceArray":
         values, written = (make(array) for array in self.operand)
         if np.size(values) and not np.may_share_memory(values, self.operand.values):
