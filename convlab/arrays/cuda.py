@@ -13,7 +13,7 @@ from .interface import on_device
 # The oldest compute capability that the kernels are made and checked for (convlab.machinecode).
 OLDEST = (7, 5)
 
-_WITHOUT = "without a GPU, convlab.arrays.using(convlab.emulator.Device()), on the command line --emulate, runs kernels"
+_WITHOUT = "--emulate, in Python convlab.arrays.using(convlab.emulator.Device()), runs the kernels without one"
 
 
 def numba_cuda() -> Any:

@@ -63,15 +63,12 @@ class Pointwise(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from ...kernels.cuda.copy import copy
+        from ...kernels.cuda.copy import copy, is_ordered, ordered
         from ...kernels.cuda.gemm import LARGE, SMALL, gemm
 
         stream = ctx.stream or 0
-        source = _in_order(operands[0])
-        x = operands[0] if source else ctx.device.empty(operands[0].shape, problem.dtype)
-        y = out if _in_order(out) else ctx.device.empty(out.shape, problem.dtype)
-        if x is not operands[0]:
-            copy(operands[0], x, stream)
+        x = ordered(operands[0], ctx.device, stream)
+        y = out if is_ordered(out) else ctx.device.empty(out.shape, problem.dtype)
         for w, of_x, of_y in _products(problem, state, x, y):
             a, b = (w, of_x) if problem.layout == "channels_first" else (of_x, w)
             tiles = -(-of_y.shape[0] // LARGE.height) * -(-of_y.shape[1] // LARGE.width)
@@ -95,13 +92,3 @@ def _products(problem: ConvProblem, weights: Any, x: Any, y: Any) -> Iterator[tu
             pixels = y.size // max(y.shape[0] * y.shape[1], 1)
             of_x, of_y = x[image, read], y[image, written]
             yield weights[group], of_x.reshape(channels, pixels), of_y.reshape(filters, pixels)
-
-
-def _in_order(array: Any) -> bool:
-    """Whether its elements lie in C order with nothing between."""
-    step = array.dtype.itemsize
-    for length, stride in zip(reversed(array.shape), reversed(array.strides), strict=True):
-        if length > 1 and stride != step:
-            return False
-        step *= length
-    return True

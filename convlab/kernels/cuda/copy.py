@@ -50,3 +50,22 @@ def copy(x: Any, y: Any, stream: Any = 0, axes: Sequence[int] | None = None) -> 
     steps = [[0] * missing + [n // a.dtype.itemsize for n in own] for a, own in zip((x, y), bytes_, strict=True)]
     numbers = [np.int64(n) for n in (x.size, *(max(n, 1) for n in lengths[1:]), *steps[0], *steps[1])]
     launch(kernel(from_dtype(y.dtype)), -(-x.size // _THREADS), _THREADS, (x, y, *numbers), stream)
+
+
+def ordered(array: Any, device: Any, stream: Any = 0) -> Any:
+    """The array if its elements lie in C order with nothing between, else a copy of it, allocated by device.empty."""
+    if is_ordered(array):
+        return array
+    made = device.empty(array.shape, array.dtype)
+    copy(array, made, stream)
+    return made
+
+
+def is_ordered(array: Any) -> bool:
+    """Whether the elements of a device array lie in C order with nothing between."""
+    step = array.dtype.itemsize
+    for length, stride in zip(reversed(array.shape), reversed(array.strides), strict=True):
+        if length > 1 and stride != step:
+            return False
+        step *= length
+    return True
