@@ -1,0 +1,68 @@
+"""The tables of kernels.taps in device memory: one array, so that a launch has few arguments."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..taps import Taps
+from .compile import inlined
+from .intrinsics import ld1
+from .memory import quotient
+
+
+class Tables(NamedTuple):
+    """Taps as kernels take them. table: int32 on the device, the offsets of the taps and then the source of each axis;
+    i, j, k: how many taps; planes, lines: how many positions; the rest as in Taps."""
+
+    table: Any
+    i: int
+    j: int
+    k: int
+    planes: int
+    lines: int
+    plane_step: int
+    line_step: int
+    point_step: int
+    depth: int
+    height: int
+    width: int
+
+    @property
+    def taps(self) -> int:
+        """Taps that reach each output."""
+        return self.i * self.j * self.k
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of one image and channel."""
+        return self.depth * self.height * self.width
+
+    @property
+    def numbers(self) -> tuple[Any, ...]:
+        """What kernels take of it beside the table."""
+        return tuple(np.int32(n) for n in self[1:])
+
+
+def tables(taps: Taps, to_device: Callable[[np.ndarray], Any]) -> Tables:
+    """The Tables of Taps. to_device: copies a NumPy array to the device, numba's cuda.to_device or Device.array."""
+    pieces = (taps.i, taps.j, taps.k, taps.planes, taps.lines, taps.points)
+    lengths = [len(piece) for piece in pieces[:-1]]
+    sizes = (taps.plane_step, taps.line_step, taps.point_step, taps.depth, taps.height, taps.width)
+    return Tables(to_device(np.concatenate(pieces).astype(np.int32)), *lengths, *sizes)
+
+
+@inlined
+def located(output: Any, depth: Any, height: Any, width: Any) -> Any:
+    """(image, depth, row, column) of an output, counted in row-major order through all images."""
+    rest, column = quotient(output, width)
+    rest, row = quotient(rest, height)
+    image, plane = quotient(rest, depth)
+    return image, plane, row, column
+
+
+@inlined
+def line_of(table: Any, image: Any, plane_at: Any, line_at: Any, plane_stride: Any, row_stride: Any) -> Any:
+    """The address of a line of an image, or 0 for a padding zero, by places in the table."""
+    plane, line = ld1(table, plane_at), ld1(table, line_at)
+    return 0 if (plane | line) < 0 else image + plane * plane_stride + line * row_stride
