@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import registry, select
+from ..arrays import of
 from ..errors import BackendError, UnsupportedError
 from ..functional import resolve_backend
 from ..plan import resolve_threads
@@ -77,6 +78,7 @@ def compare(
     layouts: peers that get the problem in another layout than its own, with operands of their own in it.
     prepared: False has the algorithms (not the peers) prepare the weights in each call.
     """
+    of(resolve_backend(backend, None))  # or says at once that there is no device
     backend, layouts, progress = resolve_backend(backend, None), layouts or {}, progress or (lambda what, part: None)
     autos = {count: _auto(problem, backend, count) for count in threads}
     algorithms = [name for name, _ in registry.algorithms(backend)] if names is None else list(names)
