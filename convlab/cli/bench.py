@@ -26,6 +26,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..harness import Report
     from ..harness.bench import Progress
+    from ..harness.emulated import EmulatedReport
 
 _SIZES = ("kernel", "channels", "filters", "size", "batch", "stride", "dilation", "groups")
 
@@ -120,7 +121,7 @@ def _emulated(cases: Sequence[Case], gpu: str, names: Sequence[str] | None, json
 
     if gpu not in GPUS:
         raise click.UsageError(f"--gpu {gpu}: unknown; valid are {', '.join(GPUS)}")
-    reports = []
+    reports: list[EmulatedReport] = []
     for case in cases:
         report = emulate(case.problem, gpu, names, case.weights, case.data, case.source)
         if reports:

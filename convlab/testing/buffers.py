@@ -18,14 +18,14 @@ class Guarded:
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0, device: Any = None) -> None:
         """device: of a Context; None for the host's memory."""
         nbytes = math.prod(shape) * dtype.itemsize
-        self._raw = np.full(nbytes + 3 * _GUARD, _PATTERN, np.uint8)
+        self._raw: Any = np.full(nbytes + 3 * _GUARD, _PATTERN, np.uint8)
         away = 0 if device is not None else 64 - self._raw.ctypes.data % 64  # what a device allocates is aligned
         start = _GUARD + away + offset * dtype.itemsize
         self._inside, self._on_device = slice(start, start + nbytes), device is not None
         fill_with_garbage(self._raw[self._inside].view(dtype))
         if device is not None:
             self._raw = device.array(self._raw)
-        self.array = self._raw[self._inside].view(dtype).reshape(*shape)
+        self.array: Any = self._raw[self._inside].view(dtype).reshape(*shape)
 
     @property
     def values(self) -> np.ndarray:

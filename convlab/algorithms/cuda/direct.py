@@ -25,9 +25,9 @@ class Direct(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
-        from . import lowering
+        from ..lowering import extent
 
-        filters = lowering.extent(problem).filters
+        filters = extent(problem).filters
         block = _block(problem)
         whole = -(-filters // block) * block / max(filters, 1)
         return Cost((Stage("products", problem.flops * whole, problem.min_bytes, _PRODUCTS),))
@@ -63,6 +63,6 @@ class Direct(Algorithm):
 def _block(problem: ConvProblem) -> int:
     """Filters of a block of the panels."""
     from ...kernels.cuda.direct import filters_per_block
-    from . import lowering
+    from ..lowering import extent
 
-    return filters_per_block(lowering.extent(problem).filters)
+    return filters_per_block(extent(problem).filters)
