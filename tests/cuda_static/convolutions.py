@@ -54,17 +54,17 @@ def assert_solves(problem, result, arrays):
 
 
 GEOMETRIES = {
-    "1-D": dict(x=(2, 3, 29), w=(5, 3, 4), stride=2, padding=1),
-    "2-D": dict(x=(2, 5, 9, 7), w=(9, 5, 3, 3), padding=1),
-    "3-D": dict(x=(1, 2, 4, 5, 6), w=(3, 2, 2, 3, 2), stride=(1, 2, 1), padding=(1, 0, 1)),
-    "pointwise": dict(x=(1, 13, 7, 5), w=(17, 13, 1, 1)),
-    "strided": dict(x=(1, 3, 11, 13), w=(6, 3, 3, 2), stride=(3, 2), padding=(2, 1)),
-    "sparse": dict(x=(1, 2, 7, 9), w=(3, 2, 1, 2), stride=(3, 4)),
-    "dilated": dict(x=(1, 4, 12, 9), w=(2, 4, 3, 3), dilation=(3, 2), padding=2),
-    "grouped": dict(x=(2, 6, 6, 7), w=(9, 2, 3, 3), groups=3, padding=1),
-    "depthwise": dict(x=(2, 7, 9, 6), w=(7, 1, 3, 3), groups=7, padding=1),
-    "multiplied": dict(x=(1, 3, 6, 6), w=(6, 1, 3, 3), groups=3, stride=2),
-    "uneven padding": dict(x=(1, 3, 8, 8), w=(4, 3, 4, 4), padding="same"),
+    "1-D": {"x": (2, 3, 29), "w": (5, 3, 4), "stride": 2, "padding": 1},
+    "2-D": {"x": (2, 5, 9, 7), "w": (9, 5, 3, 3), "padding": 1},
+    "3-D": {"x": (1, 2, 4, 5, 6), "w": (3, 2, 2, 3, 2), "stride": (1, 2, 1), "padding": (1, 0, 1)},
+    "pointwise": {"x": (1, 13, 7, 5), "w": (17, 13, 1, 1)},
+    "strided": {"x": (1, 3, 11, 13), "w": (6, 3, 3, 2), "stride": (3, 2), "padding": (2, 1)},
+    "sparse": {"x": (1, 2, 7, 9), "w": (3, 2, 1, 2), "stride": (3, 4)},
+    "dilated": {"x": (1, 4, 12, 9), "w": (2, 4, 3, 3), "dilation": (3, 2), "padding": 2},
+    "grouped": {"x": (2, 6, 6, 7), "w": (9, 2, 3, 3), "groups": 3, "padding": 1},
+    "depthwise": {"x": (2, 7, 9, 6), "w": (7, 1, 3, 3), "groups": 7, "padding": 1},
+    "multiplied": {"x": (1, 3, 6, 6), "w": (6, 1, 3, 3), "groups": 3, "stride": 2},
+    "uneven padding": {"x": (1, 3, 8, 8), "w": (4, 3, 4, 4), "padding": "same"},
 }
 MODES = ("reflect", "replicate", "circular")
 

@@ -15,9 +15,9 @@ from numba import cuda, from_dtype, int32, int64
 
 from .compile import inlined, jit, launch
 from .epilogue import activated, with_bias
-from .geometry import line_of, located
+from .geometry import entry, line_of, located
 from .intrinsics import ld1
-from .memory import address, load, load4, quotient, scale_of, store
+from .memory import address, load, load4, moved, quotient, scale_of, store
 from .weights import SLACK, blocks
 
 COLUMNS = 4  # outputs of a thread, a warp apart
@@ -97,18 +97,18 @@ def kernel(storage: Any, total: Any, block: int, activation: int, biased: bool) 
         panel = address(panels) + unit * channels * (i_taps * j_taps * k_taps) * row_bytes
         whole, channels_bytes = channels // _UNROLLED * (_UNROLLED * row_bytes), channels * row_bytes
         for i in range(i_taps):
-            plane_offset = ld1(table, i)
+            plane_offset = entry(table, i)
             for j in range(j_taps):
-                line_offset = ld1(table, j_at + j)
+                line_offset = entry(table, j_at + j)
                 for r in range(COLUMNS):
                     a, b = at_plane[r] + plane_offset, at_line[r] + line_offset
                     rows[r] = line_of(table, x_start + images[r] * x_image, a, b, x_plane, x_row)
                 for k in range(k_taps):
-                    point_offset = ld1(table, k_at + k)
+                    point_offset = entry(table, k_at + k)
                     for r in range(COLUMNS):
-                        point = ld1(table, at_point[r] + point_offset)
+                        point = entry(table, at_point[r] + point_offset)
                         inside = point >= 0 and rows[r] != 0
-                        start[r] = rows[r] + point * x_column if inside else nothing
+                        start[r] = moved(rows[r], point, x_column) if inside else nothing
                         moves[r] = scale_of(inside)
                     offset = int32(0)
                     stop = panel + whole

@@ -52,21 +52,13 @@ def _apart(array: Any, at: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @functools.cache
-def kernel(tile: Tile, aligned: bool) -> Any:
-    """The kernel for a tile. aligned: rows of A, B and C begin at multiples of 16 bytes, and C's width is one of 4.
+def multiplied(tile: Tile, pitch: int) -> Any:
+    """The device function that adds a slice's products to a thread's sums.
 
-    Then a thread brings four neighbours of a row of A and of B; otherwise four elements of which a warp's lie together.
+    pitch: elements of a row of A, which is a slice's depth by the tile's height in shared memory.
     """
-    height, width, columns, _ = tile
-    threads, across, groups = tile.threads, width // columns, columns // 4
-    pitch = height + _PAD
-    stage_a, stage_b = DEPTH * pitch, DEPTH * width
-    half_rows, half_columns = height // 2, width // 2
-    size_a, size_b = 2 * stage_a, 2 * stage_b
-    load = _row if aligned else _apart
-    lanes_b = width // 4  # that bring a row of B, if they bring four neighbours
-    rows_a, rows_b = threads // DEPTH, threads // width  # that all threads bring at once, if not
-    apart_a = pitch if aligned else rows_a  # what a thread brings of A, in shared memory
+    columns, width, groups = tile.columns, tile.width, tile.columns // 4
+    half_rows, half_columns = tile.height // 2, width // 2
 
     @inlined
     def step(s_a: Any, s_b: Any, at_a: Any, at_b: Any, total: Any, a: Any, b: Any) -> Any:
@@ -93,6 +85,27 @@ def kernel(tile: Tile, aligned: bool) -> Any:
         step(s_a, s_b, at_a + 5 * pitch, at_b + 5 * width, total, a, b)
         step(s_a, s_b, at_a + 6 * pitch, at_b + 6 * width, total, a, b)
         step(s_a, s_b, at_a + 7 * pitch, at_b + 7 * width, total, a, b)
+
+    return slice_
+
+
+@functools.cache
+def kernel(tile: Tile, aligned: bool) -> Any:
+    """The kernel for a tile. aligned: rows of A, B and C begin at multiples of 16 bytes, and C's width is one of 4.
+
+    Then a thread brings four neighbours of a row of A and of B; otherwise four elements of which a warp's lie together.
+    """
+    height, width, columns, _ = tile
+    threads, across, groups = tile.threads, width // columns, columns // 4
+    pitch = height + _PAD
+    stage_a, stage_b = DEPTH * pitch, DEPTH * width
+    half_rows, half_columns = height // 2, width // 2
+    size_a, size_b = 2 * stage_a, 2 * stage_b
+    slice_ = multiplied(tile, pitch)
+    load = _row if aligned else _apart
+    lanes_b = width // 4  # that bring a row of B, if they bring four neighbours
+    rows_a, rows_b = threads // DEPTH, threads // width  # that all threads bring at once, if not
+    apart_a = pitch if aligned else rows_a  # what a thread brings of A, in shared memory
 
     @inlined
     def put(s_a: Any, s_b: Any, at_a: Any, at_b: Any, of_a: Any, of_b: Any) -> Any:

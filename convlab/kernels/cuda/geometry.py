@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import int32
 
 from ..taps import Taps
 from .compile import inlined
-from .intrinsics import ld1
-from .memory import quotient
+from .memory import address, load, moved, quotient
 
 
 class Tables(NamedTuple):
@@ -47,9 +47,11 @@ class Tables(NamedTuple):
 def tables(taps: Taps, to_device: Callable[[np.ndarray], Any]) -> Tables:
     """The Tables of Taps. to_device: copies a NumPy array to the device, numba's cuda.to_device or Device.array."""
     pieces = (taps.i, taps.j, taps.k, taps.planes, taps.lines, taps.points)
-    lengths = [len(piece) for piece in pieces[:-1]]
-    sizes = (taps.plane_step, taps.line_step, taps.point_step, taps.depth, taps.height, taps.width)
-    return Tables(to_device(np.concatenate(pieces).astype(np.int32)), *lengths, *sizes)
+    i, j, k, planes, lines, _ = (len(piece) for piece in pieces)
+    return Tables(
+        to_device(np.concatenate(pieces).astype(np.int32)), i, j, k, planes, lines,
+        taps.plane_step, taps.line_step, taps.point_step, taps.depth, taps.height, taps.width,
+    )  # fmt: skip
 
 
 @inlined
@@ -64,5 +66,11 @@ def located(output: Any, depth: Any, height: Any, width: Any) -> Any:
 @inlined
 def line_of(table: Any, image: Any, plane_at: Any, line_at: Any, plane_stride: Any, row_stride: Any) -> Any:
     """The address of a line of an image, or 0 for a padding zero, by places in the table."""
-    plane, line = ld1(table, plane_at), ld1(table, line_at)
-    return 0 if (plane | line) < 0 else image + plane * plane_stride + line * row_stride
+    plane, line = entry(table, plane_at), entry(table, line_at)
+    return 0 if int32(plane | line) < 0 else moved(moved(image, plane, plane_stride), line, row_stride)
+
+
+@inlined
+def entry(table: Any, index: Any) -> Any:
+    """A number of the table."""
+    return load(table, address(table), index, 4)

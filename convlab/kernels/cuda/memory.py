@@ -47,6 +47,16 @@ def address(typing: Any, array: Any) -> Any:
 
 
 @intrinsic
+def moved(typing: Any, address: Any, count: Any, stride: Any) -> Any:
+    """address + count · stride, both of 32 bits, not negative."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.add(_long(builder, args[0]), _product(builder, *(_word(builder, v) for v in args[1:])))
+
+    return types.int64(address, count, stride), generate
+
+
+@intrinsic
 def load(typing: Any, array: Any, address: Any, offset: Any, scale: Any) -> Any:
     """The element, of the array's type, at address + offset · scale; offset and scale are of 32 bits, not negative."""
 
