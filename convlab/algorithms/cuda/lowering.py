@@ -70,5 +70,5 @@ def run(
         y = tensor(part_of(sweep, out, problem), last)
         launcher(
             x, panels, state.nothing if bias is None else bias, table, extent(problem), code, example(problem), y,
-            ctx.stream or 0,
+            stream=ctx.stream or 0,
         )  # fmt: skip

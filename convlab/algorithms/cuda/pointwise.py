@@ -9,8 +9,6 @@ from ...problem import ConvProblem
 
 # The fraction of the FMA peak that the product's machine code allows (tests/cuda_static/test_cuda_gemm.py).
 _PRODUCT = 0.8
-# SMs of an A100: with fewer large tiles than that, some would have nothing to do.
-_SMS = 108
 
 
 class Pointwise(Algorithm):
@@ -64,15 +62,15 @@ class Pointwise(Algorithm):
         ctx: Context,
     ) -> None:
         from ...kernels.cuda.copy import copy, is_ordered, ordered
-        from ...kernels.cuda.gemm import LARGE, SMALL, gemm
+        from ...kernels.cuda.gemm import gemm
+        from ...kernels.cuda.im2col import tile_for
 
         stream = ctx.stream or 0
         x = ordered(operands[0], ctx.device, stream)
         y = out if is_ordered(out) else ctx.device.empty(out.shape, problem.dtype)
         for w, of_x, of_y in _products(problem, state, x, y):
             a, b = (w, of_x) if problem.layout == "channels_first" else (of_x, w)
-            tiles = -(-of_y.shape[0] // LARGE.height) * -(-of_y.shape[1] // LARGE.width)
-            gemm(a, b, of_y, SMALL if tiles < _SMS else LARGE, stream)
+            gemm(a, b, of_y, tile_for(of_y.shape[1], of_y.shape[0], of_y.dtype.itemsize), stream)
         if y is not out:
             copy(y, out, stream)
 
