@@ -34,6 +34,6 @@ del algorithms_package, plan_module
 __all__ = [
     "Algorithm", "ArraySpec", "BackendError", "Context", "ConvProblem", "ConvlabError", "Cost", "DTypeError",
     "ErrorModel", "Plan", "ProblemError", "Stage", "UnsupportedError", "algorithms", "arrays", "conv1d", "conv2d",
-    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "correlate", "get_algorithm", "grad",
-    "peers", "plan", "plugin_failures", "reference", "register", "unregister",
+    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "correlate", "get_algorithm",
+    "grad", "peers", "plan", "plugin_failures", "reference", "register", "unregister",
 ]  # fmt: skip
