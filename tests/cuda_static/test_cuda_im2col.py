@@ -1,5 +1,7 @@
 """Implicit GEMM on the emulator against the oracle, its machine code and its use of memory."""
 
+import functools
+
 import numpy as np
 import pytest
 from convolutions import GEOMETRIES, MODES, arguments, assert_solves, convolve, numbers, of, problem
@@ -13,11 +15,7 @@ TILES = pytest.mark.parametrize("tile", [LARGE, SMALL], ids=["large", "small"])
 
 
 def check(device, problem, tile=SMALL, seed=1):
-    arrays = operands(problem, seed)
-
-    def launcher(*given):
-        im2col(*given, tile)
-
+    arrays, launcher = operands(problem, seed), functools.partial(im2col, tile=tile)
     assert_solves(problem, convolve(device, launcher, tile.height, DEPTH, problem, arrays), arrays)
 
 

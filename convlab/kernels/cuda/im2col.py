@@ -209,15 +209,16 @@ def kernel(storage: Any, total: Any, tile: Tile, activation: int, biased: bool, 
 
 
 def im2col(
-    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any, tile: Tile = SMALL,
-    stream: Any = 0,
+    x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any, stream: Any = 0,
+    *, tile: Tile = SMALL,
 ) -> None:  # fmt: skip
     """A convolution by implicit GEMM, with no workspace.
 
     x, y: Tensors of device arrays (cuda.tensor); y's origin and strides are those of the outputs that the tables
     describe. panels: the weights from cuda.weights.pack, in blocks of tile.height filters and DEPTH channels. bias: a
     device array of one storage element a channel of y, or empty. taps: Tables (cuda.geometry). activation: its code
-    (cpu.epilogue). zero: of the accumulators' type: float32, for float16 too, or float64, which takes SMALL tiles.
+    (cpu.epilogue). zero: of the accumulators' type: float32, for float16 too, or float64, which takes SMALL tiles. tile:
+    the one that the panels are made for (`tile_for`).
     """
     outputs = extent.images * taps.outputs
     per_group = blocks(extent.filters, tile.height)
