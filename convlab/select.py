@@ -142,8 +142,12 @@ def named(
     workspace_limit: int | str | None = None,
     threads: int = 1,
 ) -> Candidate:
-    """The candidate of that name, or UnsupportedError with its reason: what is named never falls back."""
+    """The candidate of that name, or UnsupportedError with its reason: what is named never falls back.
+
+    The default accuracy, "normwise", does not bar what is named: who names an algorithm has asked for its error.
+    """
     choice("accuracy", accuracy, ACCURACIES)
+    accuracy = "reduced" if accuracy == "normwise" else accuracy
     algorithm = registry.get_algorithm(name, backend)
     candidate = consider(algorithm, problem, Context(threads=threads), accuracy, parse_bytes(workspace_limit))
     if candidate.reason is not None:

@@ -12,6 +12,7 @@ from convlab import ConvProblem
 BENCH = Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))  # as `python bench/layers.py` has it
 LAYERS = runpy.run_path(str(BENCH / "layers.py"))
+CROSSOVER = runpy.run_path(str(BENCH / "crossover.py"))
 
 
 def entry(descriptor, threads, rows):
@@ -95,3 +96,22 @@ def test_variant_against_plain_an_image(variant, work):
     found = variants["measure"](layer, variant, "direct", 2, 0.01)
     assert found["algorithms"] == ["direct", "direct"]
     assert found["ratio"] == work * found["plain"]["median"] / found["other"]["median"]
+
+
+def test_a_crossover_is_where_a_later_family_wins_for_good():
+    sweep = CROSSOVER["SWEEPS"]["layer-64"]._replace(families=(("a", "b"), ("c",), ("d",)))
+    fastest = {2: "c", 3: "a", 4: "b", 5: "c", 6: "c"}
+    points = {x: {name: 1.0 if name == best else 2.0 for name in "abcd"} for x, best in fastest.items()}
+    assert CROSSOVER["crossovers"](points, sweep) == [5, None]
+    assert CROSSOVER["steps"](5, None, points) == 2
+
+
+def test_regret_is_of_what_the_model_takes():
+    points, model = {3: {"a": 2.0, "b": 1.0}}, {3: {"a": 5.0, "b": 6.0}}
+    assert CROSSOVER["regrets"](points, model) == {3: 2.0}
+
+
+def test_every_algorithm_of_a_sweep_has_a_style():
+    names = {name for sweep in CROSSOVER["SWEEPS"].values() for name in sweep.algorithms}
+    text = (BENCH / "crossover_picture.py").read_text()  # which cannot be imported without matplotlib
+    assert all(f'"{name}": (' in text for name in names)

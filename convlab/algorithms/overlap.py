@@ -14,7 +14,7 @@ import numpy as np
 from ..algorithm import Cost, Stage
 from ..kernels import pieces
 from ..kernels.cpu.fft import Blocks
-from ..nominal import BANDWIDTH, nominal_flops
+from ..nominal import BANDWIDTH, from_memory, nominal_flops
 from ..problem import ConvProblem
 from . import lowering
 
@@ -34,8 +34,9 @@ _LONGEST = (2**18, 1024, 160)
 _IN_L2, _ONE_IN_L2, _IN_L3, _BEYOND = 0.17, 0.155, 0.13, 0.08
 # Bytes of these caches: of one core, and of all (of large ones a part).
 L2, L3 = 2**20, 2**24
-# The same of the products, where spectra are at hand. All filters' are too many for L2: they come through memory.
-_PRODUCTS = 0.35
+# The same of the products, where spectra are at hand. What comes from memory of the filters' comes in pieces of two
+# vectors: slower than one stream by the factor _PIECES (bench/crossover.py).
+_PRODUCTS, _PIECES = 0.35, 1.2
 # Operations of the peak that could be done while a row of a block is collected and written.
 _ROW = 3000
 
@@ -97,8 +98,8 @@ def _candidates(axis: _Axis, ndim: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Priced(NamedTuple):
-    """Operations of all transforms and products, bytes of filters' spectra, rows collected and written, and the
-    fraction of the FMA peak that transforms reach: arrays over all choices of blocks."""
+    """Operations of all transforms and products, bytes of filters' spectra from memory, rows collected and written, and
+    the fraction of the FMA peak that transforms reach: arrays over all choices of blocks."""
 
     transforms: Any
     products: Any
@@ -126,7 +127,7 @@ def _price(problem: ConvProblem, three: list[_Axis], points: Any, prices: Any) -
     lines = sum(price * np.log2(size) for price, size in zip(prices, points, strict=True))
     numbers = d * h * (w // 2 + 1 if work.parts == 1 else w)
     spectrum = numbers * 2 * item
-    filters = np.where(work.groups * pairs * spectrum > L2, entries * pairs * spectrum, 0)
+    filters = _PIECES * entries / max(work.groups, 1) * from_memory(work.groups * pairs * spectrum)
     tiers = [3 * spectrum <= L2, spectrum <= L2, spectrum <= L3 // 4]
     efficiency = np.select(tiers, [_IN_L2, _ONE_IN_L2, _IN_L3], _BEYOND)
     return _Priced(
@@ -153,9 +154,10 @@ def cut(problem: ConvProblem) -> tuple[Cut, Cost]:
         one = [1] * (3 - problem.ndim) + list(problem.kernel)
     blocks = Blocks(*counts, *steps, *(axis.outputs for axis in three), *one)
     transforms, products, filters, rows, efficiency = (float(part[best]) for part in priced)
+    image = problem.min_bytes - math.prod(problem.w_shape) * problem.dtype.itemsize
     cost = Cost(
         (
-            Stage("image", rows * _ROW, problem.min_bytes),
+            Stage("image", rows * _ROW, image),
             Stage("transforms", transforms, 0, efficiency),
             Stage("products", products, filters, _PRODUCTS),
         )

@@ -12,10 +12,11 @@ import numpy as np
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, Stage
 from ..problem import ConvProblem
 
-# Fraction of the FMA peak that the products reach (bench/layers.py, Zen 4).
-PRODUCTS = 0.9
-# A region of other tiles ends in a task that is not full: as long as so many operations.
-_REGION = 1e6
+# Fraction of the FMA peak that the products reach, and what each tile of a task adds to it where these are few: every
+# task reads all filters again, from L3 or from memory in one long stream (bench/crossover.py, Zen 4: 25 GB/s a core).
+PRODUCTS, _A_TILE = 0.9, 0.09
+# What a task takes besides, in operations of the peak; and the last one of a region, which is not full.
+_TASK, _REGION = 1e5, 5e5
 # Tiles so large that a thread needs more than this are not taken if there are others: the caches do not hold them.
 _WORKSPACE = 4 * 2**20
 
@@ -48,14 +49,7 @@ class Tiled(Algorithm):
         return _cut(problem.replace(has_bias=False, activation=None), self.tiles, self.transforms)
 
     def cost(self, problem: ConvProblem) -> Cost:
-        cut = self.cut(problem)
-        return Cost(
-            (
-                Stage("image", 0, problem.min_bytes),
-                Stage("transforms", cut.additions, 0, self.transforms),
-                Stage("products", cut.multiplications, cut.filter_bytes, PRODUCTS),
-            )
-        )
+        return self.cut(problem).cost
 
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
         from . import lowering
@@ -130,24 +124,19 @@ class Tiled(Algorithm):
 class Cut(NamedTuple):
     """Outputs cut into boxes of equal tiles. kernel: taps along each of three axes.
 
-    additions, multiplications: operations of all transforms and of all products. filter_bytes: transformed filters.
+    multiplications: operations of all products. filter_bytes: transformed filters.
     """
 
     tiles: Any
     kernel: tuple[int, int, int]
     boxes: tuple[tuple[Any, Any, Any], ...]
-    additions: int
     multiplications: int
     filter_bytes: int
+    cost: Cost
 
     def regions(self, problem: ConvProblem, threads: int) -> list[Any]:
         """The boxes with their tasks."""
-        from ..kernels.cpu.regions import region
-        from . import lowering
-
-        work, item = lowering.extent(problem), lowering.example(problem).itemsize
-        of = work.images, work.channels, work.filters
-        return [region(box, self.kernel, *of, item, threads, self.tiles) for box in self.boxes]
+        return [_region(problem, self.tiles, self.kernel, box, threads) for box in self.boxes]
 
     def workspace(self, problem: ConvProblem, threads: int) -> int:
         """Accumulators that each thread needs."""
@@ -170,34 +159,57 @@ def _cut(problem: ConvProblem, tiles: Any, transforms: float) -> Cut:
     choices = [segmentations(count, r, tiles) for count, r in zip(outputs, kernel, strict=True)]
     rate = nominal_flops(problem.dtype)
 
-    def seconds(cut: Cut) -> float:
-        arithmetic = cut.additions / transforms + cut.multiplications / PRODUCTS + len(cut.boxes) * _REGION
-        return arithmetic / rate + cut.filter_bytes / BANDWIDTH
-
     def size(cut: Cut) -> int:
         return cut.workspace(problem, 1) * lowering.example(problem).itemsize
 
     boxes = (tuple(itertools.product(*choice)) for choice in itertools.product(*choices))
-    cuts = sorted((_priced(problem, tiles, kernel, some) for some in boxes), key=seconds)
+    found = (_priced(problem, tiles, transforms, kernel, some) for some in boxes)
+    cuts = sorted(found, key=lambda cut: cut.cost.seconds(rate, BANDWIDTH))
     return next((cut for cut in cuts if size(cut) <= _WORKSPACE), cuts[0])
 
 
-def _priced(problem: ConvProblem, tiles: Any, kernel: Any, boxes: Any) -> Cut:
+def _region(problem: ConvProblem, tiles: Any, kernel: Any, box: Any, threads: int) -> Any:
+    """A box with its tasks."""
+    from ..kernels.cpu.regions import region
+    from . import lowering
+
+    work, item = lowering.extent(problem), lowering.example(problem).itemsize
+    return region(box, kernel, work.images, work.channels, work.filters, item, threads, tiles)
+
+
+def _priced(problem: ConvProblem, tiles: Any, transforms: float, kernel: Any, boxes: Any) -> Cut:
     """A cut with what it costs."""
+    from ..nominal import L3, from_memory
     from . import lowering
 
     work, lanes = lowering.extent(problem), lowering.lanes(problem)
     item = lowering.example(problem).itemsize
     channels, filters = (-(-count // lanes) * lanes for count in (work.channels, work.filters))
     additions = multiplications = 0
-    shapes = set()
+    full, tasks = 0.0, 0  # multiplications over the fraction of the peak that they reach
+    elements = {}  # of the filters for tiles of each size
     for box in boxes:
-        m = tuple(segment.m for segment in box)
-        points = tiles.points(m, kernel)
-        count = work.images * work.groups * math.prod(segment.tiles for segment in box)
+        m, block = tuple(segment.m for segment in box), _region(problem, tiles, kernel, box, 1).block
+        points, count = tiles.points(m, kernel), work.images * math.prod(segment.tiles for segment in box)
         forth, back = tiles.operations(m, kernel)
-        additions += count * (channels * forth + filters * back)
-        multiplications += 2 * count * points * work.channels * filters
-        shapes.add((m, points))
-    size = sum(points for _, points in shapes) * work.groups * work.channels * filters * item
-    return Cut(tiles, kernel, boxes, additions, multiplications, size)
+        additions += work.groups * count * (channels * forth + filters * back)
+        tasks += work.groups * -(-count // block)
+        # Micro-kernels take pairs of rows.
+        rows = count // block * (block + block % 2) + (count % block + 1) // 2 * 2
+        elements[m] = points * work.groups * work.channels * filters
+        multiplications += 2 * rows * elements[m]
+        full += 2 * rows * elements[m] / min(PRODUCTS, _A_TILE * block)
+    size = sum(elements.values()) * item
+    # The largest region hides what it fetches of its filters behind products; further ones are too short for that.
+    further = size - max(elements.values()) * item
+    image = problem.min_bytes - math.prod(problem.w_shape) * problem.dtype.itemsize
+    cost = Cost(
+        (
+            Stage("image", 0, from_memory(image)),
+            Stage("transforms", additions, 0, transforms),
+            Stage("products", multiplications, size if size > L3 else 0, multiplications / full if full else PRODUCTS),
+            Stage("tasks", tasks * _TASK + len(boxes) * _REGION, 0),
+            Stage("further filters", 0, further),
+        )
+    )
+    return Cut(tiles, kernel, boxes, multiplications, size, cost)

@@ -36,6 +36,12 @@ def even_block(total: int, most: int, multiple: int) -> int:
 
 
 @jit
+def row_block(rows: int) -> int:
+    """Rows of a that are packed at a time."""
+    return even_block(rows, ROWS_BLOCK, ROWS)
+
+
+@jit
 def stripe(size: int, index: int, parts: int, multiple: int) -> tuple[int, int]:
     """First and number of one of `parts` pieces of `size`: of whole multiples, as even as these allow."""
     units = (size + multiple - 1) // multiple
@@ -74,16 +80,17 @@ def keep_tile(
 
 @jit
 def product(
-    a: Any, b: Any, rows: int, lanes: int, depth: int, more: bool, zero: Any, a_panels: Any, b_panels: Any, result: Any
-) -> None:
+    a: Any, b: Any, rows: int, lanes: int, depth: int, tall: int, more: bool, zero: Any, a_panels: Any, b_panels: Any,
+    result: Any,
+) -> None:  # fmt: skip
     """result = a · b, or result += a · b with `more`, on the calling thread: (rows × depth) · (depth × lanes).
 
-    a_panels, b_panels: `workspace`, of the accumulator's type, as is what they are packed into.
+    tall: rows of a that are packed at a time, the row_block of these rows or of more. a_panels, b_panels: `workspace`,
+    of the accumulator's type, as is what they are packed into.
     """
     simd.outlined()
     item, width = b_panels.itemsize, VECTORS * simd.lanes(zero)
     deep = even_block(depth, DEPTH_BYTES // item, CACHE_LINE // item)
-    tall = even_block(rows, ROWS_BLOCK, ROWS)
     wide = even_block(lanes, LANES_BYTES // (deep * width * item) * width, width)
     a_at, b_at = aligned(a_panels), aligned(b_panels)
     for lane in range(0, lanes, wide):
@@ -93,13 +100,13 @@ def product(
             pack_lanes(b, lane, lanes_here, step, steps, zero, b_at)
             for row in range(0, rows, tall):
                 rows_here = min(tall, rows - row)
-                pack_rows(a, row, rows_here, step, steps, zero, a_at)
+                panels = pack_rows(a, row, rows_here, step, steps, zero, a_at)
                 for j in range(0, lanes_here, width):
                     count = min(width, lanes_here - j)
                     for i in range(tiles_of(rows_here)):
                         start, end = tile_start(i, rows_here), tile_start(i + 1, rows_here)
                         keep_tile(
                             end - start, min(end, rows_here) - start, count, steps, a_panels,
-                            a_at + start * steps * item, b_panels, b_at + j * steps * item, row + start, lane + j,
+                            panels + start * steps * item, b_panels, b_at + j * steps * item, row + start, lane + j,
                             more or step > 0, zero, result,
                         )  # fmt: skip

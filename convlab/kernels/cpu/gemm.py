@@ -14,7 +14,7 @@ from typing import Any
 
 from ..compile import jit
 from . import memory, simd
-from .blis import product, stripe
+from .blis import product, row_block, stripe
 from .matrix import part, transposed
 from .microkernel import tile_product
 from .parallel import split
@@ -90,7 +90,10 @@ def gemm_serial(a: Any, b: Any, accumulate: bool, zero: Any, a_panels: Any, b_pa
             part(b, i, 0, b.rows, 0, b.columns),
             part(c, i, 0, c.rows, 0, c.columns),
         )  # fmt: skip
-        product(one, two, result.rows, result.columns, one.columns, accumulate, zero, a_panels, b_panels, result)
+        product(
+            one, two, result.rows, result.columns, one.columns, row_block(result.rows), accumulate, zero, a_panels,
+            b_panels, result,
+        )  # fmt: skip
 
 
 @jit

@@ -108,13 +108,14 @@ def copy_panel(
 
 
 @jit
-def pack_matrix_rows(a: Any, row: int, rows: int, step: int, depth: int, zero: Any, target: int) -> None:
+def pack_matrix_rows(a: Any, row: int, rows: int, step: int, depth: int, zero: Any, target: int) -> int:
     for i in range(tiles_of(rows)):
         start, end = tile_start(i, rows), tile_start(i + 1, rows)
         copy_panel(
             a.data, address_of(a, row + start, step), a.row_step, a.column_step, min(end, rows) - start,
             end - start, depth, zero, a.data, target + start * depth * a.data.itemsize,
         )  # fmt: skip
+    return target
 
 
 @jit

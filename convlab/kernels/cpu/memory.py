@@ -4,7 +4,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -214,10 +213,7 @@ def expect_store(typingctx: Any, position: Any) -> Any:
     """Have the cache line at a byte address fetched for writing, without waiting for it."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], simd.I8.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, simd.I32, simd.I32, simd.I32])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(prefetch, [pointer, simd.I32(1), simd.I32(3), simd.I32(1)])  # to write, close, data
+        simd.fetch(builder, args[0], write=True)
         return context.get_dummy_value()
 
     return types.void(types.intp), codegen

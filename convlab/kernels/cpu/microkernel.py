@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..compile import jit
@@ -57,7 +56,7 @@ def _multiply(
                 with builder.if_then(more):
                     for i in range(count):
                         row = builder.add(at, builder.mul(stride, simd.I64(i)))
-                        _fetch(builder, row, width * simd.VECTOR_BYTES, write=True)
+                        simd.fetch(builder, row, width * simd.VECTOR_BYTES, write=True)
                 sums = _sums(builder, count, width, zero, depth, *operands)
                 _put(builder, sums, count, width, zero, more, at, stride)
                 builder.branch(done)
@@ -91,7 +90,7 @@ def _sums(builder: Any, rows: int, vectors: int, zero: Any, depth: Any, a: _Oper
         simd.load(builder, builder.add(right, simd.I64(j * width)), b.storage, zero, lanes) for j in range(vectors)
     ]
     for operand, now, size in ((a, left, rows * a.storage.bitwidth // 8), (b, right, vectors * width)):
-        _fetch(builder, builder.add(now, builder.mul(operand.step, simd.I64(AHEAD))), size)
+        simd.fetch(builder, builder.add(now, builder.mul(operand.step, simd.I64(AHEAD))), size)
     second = builder.add(left, builder.mul(a.row, simd.I64(half)))
     sums = []
     for i in range(rows):
@@ -132,16 +131,6 @@ def _put(
         with plain:
             for total, place in zip(sums, places(), strict=True):
                 simd.store(builder, total, place, zero, zero)
-
-
-def _fetch(builder: Any, address: Any, size: int, write: bool = False) -> None:
-    """Have the cache lines of `size` bytes fetched, without waiting for them; nothing happens if there is no memory."""
-    byte = simd.I8.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte, simd.I32, simd.I32, simd.I32])
-    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    for offset in range(0, size, simd.CACHE_LINE):
-        where = builder.inttoptr(builder.add(address, simd.I64(offset)), byte)
-        builder.call(prefetch, [where, simd.I32(int(write)), simd.I32(3), simd.I32(1)])  # close, data
 
 
 @jit

@@ -15,8 +15,9 @@ def is_a(kind: Any, named: type) -> bool:
     return isinstance(kind, types.BaseNamedTuple) and kind.instance_class is named
 
 
-def pack_rows(a: Any, row: int, rows: int, step: int, depth: int, zero: Any, target: int) -> None:
-    """Write rows row … row + rows − 1 over `depth` steps from `step` on to byte address `target`.
+def pack_rows(a: Any, row: int, rows: int, step: int, depth: int, zero: Any, target: int) -> int:
+    """Write rows row … row + rows − 1 over `depth` steps from `step` on to byte address `target`, and return that; or
+    return the address where they are packed already.
 
     Tile by tile as microkernel.tiles_of cuts them, each [step][row of the tile]; a row that makes up the last pair
     may hold anything. Up to a vector past the end may be written to.

@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .. import half
-from .features import HAS_FMA, HAS_HALF, lanes_of
+from .features import CACHE_LINE, HAS_FMA, HAS_HALF, lanes_of
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -42,6 +42,21 @@ def load(builder: Any, address: Any, storage: types.Type, accumulator: types.Typ
     value = builder.load(pointer(builder, address, ir.VectorType(element, lanes) if lanes else element))
     value.align = storage.bitwidth // 8
     return widened(builder, value, storage, accumulator)
+
+
+def load_first(builder: Any, address: Any, scalar: types.Type, lanes: int, count: Any) -> Any:
+    """A vector of `lanes` elements of which only the first `count` are read; the others are zero."""
+    vector = ir.VectorType(llvm_scalar(scalar), lanes)
+    numbers = ir.Constant(ir.VectorType(I64, lanes), [I64(i) for i in range(lanes)])
+    mask = builder.icmp_signed("<", numbers, broadcast(builder, count, lanes))
+    where = pointer(builder, address, vector)
+    kind = {"float": "f32", "double": "f64"}.get(str(vector.element), str(vector.element))
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(vector, [where.type, I32, mask.type, vector]),
+        f"llvm.masked.load.v{lanes}{kind}.p0",
+    )
+    return builder.call(function, [where, I32(scalar.bitwidth // 8), mask, ir.Constant(vector, None)])
 
 
 def widened(builder: Any, value: Any, storage: types.Type, accumulator: types.Type) -> Any:
@@ -77,6 +92,17 @@ def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
         builder.module, ir.FunctionType(a.type, [a.type] * 3), f"llvm.fma.{count}{suffix}"
     )
     return builder.call(fma, [a, b, c])
+
+
+def fetch(builder: Any, address: Any, size: int = CACHE_LINE, write: bool = False, close: bool = True) -> None:
+    """Have the cache lines of `size` bytes fetched, to L1 or if not `close` to L2, without waiting for them; nothing
+    happens if there is no memory."""
+    byte = I8.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    for offset in range(0, size, CACHE_LINE):
+        where = builder.inttoptr(builder.add(address, I64(offset)), byte)
+        builder.call(prefetch, [where, I32(int(write)), I32(3 if close else 2), I32(1)])  # 1: data, not code
 
 
 @intrinsic
