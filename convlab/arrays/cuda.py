@@ -1,5 +1,6 @@
 """Arrays of the current CUDA device, through numba: whether there is one, its memory, its streams."""
 
+import functools
 import importlib.util
 from typing import Any
 
@@ -41,6 +42,12 @@ def current() -> "Cuda":
             f"backend='cuda': the {name} has compute capability {capability[0]}.{capability[1]}; "
             f"the kernels need {OLDEST[0]}.{OLDEST[1]}"
         )
+    return _on(cuda, getattr(device, "id", 0), capability)
+
+
+@functools.lru_cache(maxsize=16)
+def _on(cuda: Any, number: int, capability: tuple[int, ...]) -> "Cuda":
+    """One a device, so that what algorithms keep for a device is found again."""
     return Cuda(cuda, capability)
 
 

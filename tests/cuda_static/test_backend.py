@@ -95,9 +95,16 @@ def test_transposed_and_gradient(device):
     assert_close(x.copy_to_host(), convlab.grad.conv2d_input(X.shape, W, g, groups=2))
 
 
-def test_gradient_of_the_weights_says_why_not(device):
-    with pytest.raises(UnsupportedError, match="direct: the gradient of the weights"):
-        convlab.grad.conv2d_weight(device.array(X), W.shape, device.array(Y), groups=2)
+def test_named_algorithm_says_why_not(device):
+    with pytest.raises(UnsupportedError, match="the gradient of the weights is a product of another kind"):
+        convlab.grad.conv2d_weight(device.array(X), W.shape, device.array(Y), groups=2, algorithm="im2col")
+
+
+def test_gradient_of_the_weights(device):
+    x, g, size = X[..., ::-1], RNG.standard_normal(Y.shape).astype(np.float32), (10, 3, 1, 1)
+    w = convlab.grad.conv2d_weight(device.array(X)[..., ::-1], size, device.array(g), groups=2)
+    assert isinstance(w, DeviceArray)
+    assert_close(w.copy_to_host(), convlab.grad.conv2d_weight(x, size, g, groups=2))
 
 
 def test_empty_result(device):

@@ -7,8 +7,9 @@ from ...algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ...bounds import componentwise
 from ...problem import ConvProblem
 
-# The multiply-adds' share of the hot loop's machine code, which bounds what it reaches (tests/cuda_static).
-_PRODUCTS = 0.6
+# The multiply-adds' share of the hot loop's machine code, which bounds what it reaches (tests/cuda_static): forward,
+# and for the gradient of the weights.
+_PRODUCTS, _GRADIENT = 0.6, 0.4
 _DTYPES = ("float32", "float64", "float16")
 
 
@@ -18,16 +19,21 @@ class Direct(Algorithm):
     name, backend = "direct", "cuda"
 
     def why_not(self, problem: ConvProblem) -> str | None:
-        if problem.direction == "backward_weights":
-            return "the gradient of the weights is a sum over outputs, for which there is no CUDA kernel yet"
         if problem.dtype.name not in _DTYPES:
             return f"its kernels compute {', '.join(_DTYPES)}, not {problem.dtype}"
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
-        from ..lowering import extent
+        from ...kernels.cuda.gradient import sizes
+        from ..lowering import example, extent
 
-        filters = extent(problem).filters
+        work = extent(problem)
+        filters = work.filters
+        if problem.direction == "backward_weights":
+            rows, columns = sizes(filters, work.channels, example(problem).itemsize)
+            whole = -(-filters // rows) * rows / max(filters, 1)
+            whole *= -(-work.channels // columns) * columns / max(work.channels, 1)
+            return Cost((Stage("products", problem.flops * whole, problem.min_bytes, _GRADIENT),))
         block = _block(problem)
         whole = -(-filters // block) * block / max(filters, 1)
         return Cost((Stage("products", problem.flops * whole, problem.min_bytes, _PRODUCTS),))
@@ -55,8 +61,12 @@ class Direct(Algorithm):
         ctx: Context,
     ) -> None:
         from ...kernels.cuda.direct import direct
+        from ...kernels.cuda.gradient import gradient
         from . import lowering
 
+        if problem.direction == "backward_weights":
+            lowering.run_gradient(gradient, problem, operands, out, ctx)
+            return
         lowering.run(direct, problem, operands, state, out, ctx)
 
 

@@ -21,7 +21,7 @@ class Im2col(Algorithm):
 
     def why_not(self, problem: ConvProblem) -> str | None:
         if problem.direction == "backward_weights":
-            return "the gradient of the weights is a sum over outputs, for which there is no CUDA kernel yet"
+            return "the gradient of the weights is a product of another kind, which direct does"
         if problem.dtype.name not in _DTYPES:
             return f"its kernels compute {', '.join(_DTYPES)}, not {problem.dtype}"
         return None

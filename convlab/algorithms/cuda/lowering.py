@@ -3,6 +3,7 @@
 The geometry is the CPU's (algorithms.lowering): the same sweeps over outputs, the same tables of taps.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -72,3 +73,19 @@ def run(
             x, panels, state.nothing if bias is None else bias, table, extent(problem), code, example(problem), y,
             stream=ctx.stream or 0,
         )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=32)  # backward_weights has no prepared state that could keep them
+def _forward_tables(problem: ConvProblem, device: Any) -> Any:
+    (sweep,) = sweeps(problem)
+    return tables(sweep.taps, device.array)
+
+
+def run_gradient(
+    launcher: Callable[..., None], problem: ConvProblem, operands: tuple[Any, ...], out: Any, ctx: Context
+) -> None:
+    """backward_weights by a launcher of the CPU twin's parameters."""
+    stream, last = ctx.stream or 0, problem.layout == "channels_last"
+    x, g = (tensor(ordered(a, ctx.device, stream) if min(a.strides) < 0 else a, last) for a in operands)
+    table = _forward_tables(problem, ctx.device)
+    launcher(x, g, table, extent(problem), example(problem), tensor(out), stream=stream)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from numba import cuda
-from numba.core.errors import NumbaPerformanceWarning
+from numba.cuda.core.errors import NumbaPerformanceWarning
 
 # What of a kernel's own options its code depends on.
 _OPTIONS = ("fastmath", "launch_bounds", "opt", "lineinfo", "debug")
