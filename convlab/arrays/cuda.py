@@ -122,6 +122,9 @@ class Cuda(OnDevice):
             stream.synchronize()
         return values
 
+    def wait(self) -> None:
+        self._cuda.synchronize()
+
     def mark(self, stream: Any) -> Any:
         event = self._cuda.event(timing=False)
         event.record(stream or 0)

@@ -109,6 +109,9 @@ class OnDevice(Arrays):
                 return array, False
         return self.device.empty(tuple(result.shape), _dtype(result)), True
 
+    def to_host(self, array: Any) -> np.ndarray:
+        return self.download(self.own(array), None)
+
     def copy(self, source: Any, result: Any, stream: Any = None) -> None:
         from ..kernels.cuda.copy import copy
 

@@ -32,6 +32,9 @@ class Emulated(OnDevice):
     def download(self, array: DeviceArray, stream: Any) -> np.ndarray:
         return array.copy_to_host()
 
+    def wait(self) -> None:
+        return None
+
     def mark(self, stream: Any) -> Any:
         return None
 

@@ -64,6 +64,12 @@ class Host(Arrays):
     def copy(self, source: np.ndarray, result: np.ndarray, stream: Any = None) -> None:
         result[...] = source
 
+    def to_host(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+    def wait(self) -> None:
+        return None
+
     def mark(self, stream: Any) -> Any:
         return None
 

@@ -64,6 +64,14 @@ class Arrays(ABC):
         """Copy a target to its result."""
 
     @abstractmethod
+    def to_host(self, array: Any) -> np.ndarray:
+        """What is in a contiguous array."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Let the host wait until everything queued is done."""
+
+    @abstractmethod
     def mark(self, stream: Any) -> Any:
         """The work on a stream up to here, for `after`."""
 

