@@ -217,8 +217,8 @@ def im2col(
     x, y: Tensors of device arrays (cuda.tensor); y's origin and strides are those of the outputs that the tables
     describe. panels: the weights from cuda.weights.pack, in blocks of tile.height filters and DEPTH channels. bias: a
     device array of one storage element a channel of y, or empty. taps: Tables (cuda.geometry). activation: its code
-    (cpu.epilogue). zero: of the accumulators' type: float32, for float16 too, or float64, which takes SMALL tiles. tile:
-    the one that the panels are made for (`tile_for`).
+    (cpu.epilogue). zero: of the accumulators' type: float32, for float16 too, or float64, which takes SMALL tiles.
+    tile: the one that the panels are made for (`tile_for`).
     """
     outputs = extent.images * taps.outputs
     per_group = blocks(extent.filters, tile.height)
