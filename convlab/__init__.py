@@ -9,7 +9,7 @@ Nothing here imports Numba: kernels are loaded when the first problem needs them
 
 # The packages come first: importing a submodule later would otherwise rebind the functions of the same name.
 from . import algorithms as algorithms_package
-from . import grad, reference
+from . import arrays, grad, reference
 from . import plan as plan_module
 from .algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from .errors import BackendError, ConvlabError, DTypeError, ProblemError, UnsupportedError
@@ -33,7 +33,7 @@ del algorithms_package, plan_module
 
 __all__ = [
     "Algorithm", "ArraySpec", "BackendError", "Context", "ConvProblem", "ConvlabError", "Cost", "DTypeError",
-    "ErrorModel", "Plan", "ProblemError", "Stage", "UnsupportedError", "algorithms", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "correlate", "get_algorithm", "grad",
-    "peers", "plan", "plugin_failures", "reference", "register", "unregister",
+    "ErrorModel", "Plan", "ProblemError", "Stage", "UnsupportedError", "algorithms", "arrays", "conv1d", "conv2d",
+    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolve", "correlate", "get_algorithm",
+    "grad", "peers", "plan", "plugin_failures", "reference", "register", "unregister",
 ]  # fmt: skip

@@ -77,10 +77,14 @@ class ErrorModel:
 
 @dataclass(frozen=True)
 class Context:
-    """Where and with what an algorithm runs. `stream` and `device` belong to the cuda backend."""
+    """Where and with what an algorithm runs. `stream` and `device` belong to the cuda backend.
+
+    device: allocates on the device, by `empty(shape, dtype)` and `array(values)`; capability: its compute capability.
+    stream: numba's, or 0 for the default stream; None where there are none.
+    """
 
     threads: int = 1
-    device: int | None = None
+    device: Any = None
     stream: Any = None
 
 

@@ -1,4 +1,4 @@
-"""conv1d/2d/3d and conv_transpose1d/2d/3d: the meaning of torch.nn.functional's, on NumPy arrays.
+"""conv1d/2d/3d and conv_transpose1d/2d/3d: the meaning of torch.nn.functional's, on NumPy and CUDA arrays.
 
 x is (N, C, *spatial) or unbatched (C, *spatial); w is (K, C/groups, *kernel), for conv_transpose
 (C, K/groups, *kernel); with layout="channels_last" x and the result are (N, *spatial, C) and w stays. The
@@ -8,7 +8,9 @@ dtype of the result is numpy.result_type(x, w). Common keywords:
     activation       None, "relu", "relu6", "silu", "gelu", "sigmoid" or "tanh", applied while the tile is in cache
     layout           "channels_first" or "channels_last"
     algorithm        "auto", or the name of one; what is named runs or raises UnsupportedError, never falls back
-    backend          "auto" follows the data; "cpu", "cuda"
+    backend          "auto" follows the data: "cpu" for NumPy's, "cuda" for what has __cuda_array_interface__ (CuPy,
+                     PyTorch, numba), which gives results of the library of x; NumPy arrays are copied there and back
+    stream           on cuda, where the work is queued: a stream of those libraries; by default the one that x tells
     accuracy         "componentwise", "normwise" or "reduced": the kind of error bound that "auto" may rely on; by a
                      normwise one an infinity or a NaN may spread over a tile or the image
     workspace_limit  bytes, or a text such as "64MiB", for workspace and prepared weights
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import dtype_of, given, of, on_device
 from .errors import BackendError, DTypeError, ProblemError
 from .geometry import is_sequence
 from .plan import Plan, make_plan
@@ -33,23 +36,21 @@ from .registry import algorithms, check_backend
 def result_dtype(x: Any, w: Any) -> np.dtype:
     """numpy.result_type of two arrays, or DTypeError where convolution is not defined for it."""
     for name, array in (("x", x), ("w", w)):
-        if np.dtype(array.dtype).kind == "b":
+        if dtype_of(array).kind == "b":
             raise DTypeError(f"{name} is bool, for which convolution is not defined; cast it to an integer or float")
     try:
-        dtype = np.result_type(x.dtype, w.dtype)
+        dtype = np.result_type(dtype_of(x), dtype_of(w))
     except TypeError:
-        raise DTypeError(f"x is {x.dtype} and w is {w.dtype}, which have no common dtype") from None
+        raise DTypeError(f"x is {dtype_of(x)} and w is {dtype_of(w)}, which have no common dtype") from None
     return check_dtype(dtype)
 
 
-def resolve_backend(backend: str, x: Any, stream: Any = None) -> str:
+def resolve_backend(backend: str, x: Any) -> str:
     """The backend that "auto" means for this data, or the one named, if it has any algorithm."""
     if backend == "auto":
-        backend = "cuda" if hasattr(x, "__cuda_array_interface__") else "cpu"
+        backend = "cuda" if on_device(x) else "cpu"
     if not algorithms(check_backend(backend)):
         raise BackendError(f"backend={backend!r} has no algorithm installed")
-    if backend == "cpu" and stream is not None:
-        raise BackendError("stream= belongs to backend='cuda'; the cpu backend has none")
     return backend
 
 
@@ -73,30 +74,38 @@ def _conv(
     ndim: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int,
     padding_mode: str, activation: str | None, layout: str, backend: str, stream: Any, out: Any, **choose: Any,
 ) -> Any:  # fmt: skip
-    backend = resolve_backend(backend, x, stream)
-    x, w = np.asarray(x), np.asarray(w)
+    backend = resolve_backend(backend, x)
+    x, w = given(x), given(w)
     spatial_dimensions("w", w.shape, ndim)
     shape, unbatched = batched_shape("x", x.shape, ndim)
     problem = ConvProblem.forward(
         shape, w.shape, stride, padding, dilation, groups, padding_mode=padding_mode, layout=layout,
         dtype=result_dtype(x, w), has_bias=bias is not None, activation=activation,
     )  # fmt: skip
-    return make_plan(problem, w, bias, backend=backend, unbatched=unbatched, **choose)(x, out, stream)
+    arrays = of(backend, x, w)
+    chosen = make_plan(
+        problem, w, bias, backend=backend, unbatched=unbatched, arrays=arrays, stream=arrays.stream(stream, x), **choose
+    )
+    return chosen(x, out, stream)
 
 
 def _conv_transpose(
     ndim: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any,
     activation: str | None, layout: str, backend: str, stream: Any, out: Any, **choose: Any,
 ) -> Any:  # fmt: skip
-    backend = resolve_backend(backend, x, stream)
-    x, w = np.asarray(x), np.asarray(w)
+    backend = resolve_backend(backend, x)
+    x, w = given(x), given(w)
     spatial_dimensions("w", w.shape, ndim)
     shape, unbatched = batched_shape("x", x.shape, ndim)
     problem = ConvProblem.transposed(
         shape, w.shape, stride, padding, output_padding, groups, dilation, layout=layout,
         dtype=result_dtype(x, w), has_bias=bias is not None, activation=activation,
     )  # fmt: skip
-    return make_plan(problem, w, bias, backend=backend, unbatched=unbatched, **choose)(x, out, stream)
+    arrays = of(backend, x, w)
+    chosen = make_plan(
+        problem, w, bias, backend=backend, unbatched=unbatched, arrays=arrays, stream=arrays.stream(stream, x), **choose
+    )
+    return chosen(x, out, stream)
 
 
 def conv1d(
@@ -189,7 +198,7 @@ def plan(
         direction, which then says all of those itself (w is None for backward_weights).
     dtype: of x and the result; by default that of w.
     """
-    backend = resolve_backend(backend, None)
+    backend = resolve_backend(backend, w)
     if isinstance(x_shape_or_problem, ConvProblem):
         problem, unbatched = x_shape_or_problem, False
         if problem.has_bias != (bias is not None):
@@ -197,9 +206,10 @@ def plan(
     else:
         if not is_sequence(x_shape_or_problem):
             raise ProblemError(f"x_shape_or_problem must be a shape or a ConvProblem, not {x_shape_or_problem!r}")
-        w = np.asarray(w)
-        choice("spatial dimensions of w", w.ndim - 2, (1, 2, 3))
-        shape, unbatched = batched_shape("x", x_shape_or_problem, w.ndim - 2)
+        w = given(w)
+        ndim = len(w.shape) - 2
+        choice("spatial dimensions of w", ndim, (1, 2, 3))
+        shape, unbatched = batched_shape("x", x_shape_or_problem, ndim)
         data = w if dtype is None else np.empty(0, dtype)
         problem = ConvProblem.forward(
             shape, w.shape, stride, padding, dilation, groups, padding_mode=padding_mode, layout=layout,

@@ -8,16 +8,15 @@ autograd's: d_input = Σ grad_output·conj(w), d_weight = Σ conj(x)·grad_outpu
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from .arrays import dtype_of, given, of
 from .errors import ProblemError
 from .functional import batched_shape, resolve_backend, result_dtype, spatial_dimensions
 from .plan import make_plan
 from .problem import ConvProblem
 
 
-def _conjugate(array: np.ndarray) -> np.ndarray:
-    return array.conj() if array.dtype.kind == "c" else array
+def _conjugate(array: Any) -> Any:
+    return array.conj() if dtype_of(array).kind == "c" else array
 
 
 def _check_grad_output(shape: Sequence[int], problem: ConvProblem, unbatched: bool) -> None:
@@ -30,8 +29,8 @@ def _input(
     ndim: int, input_size: Sequence[int], w: Any, grad_output: Any, stride: Any, padding: Any, dilation: Any,
     groups: int, padding_mode: str, layout: str, backend: str, stream: Any, out: Any, **choose: Any,
 ) -> Any:  # fmt: skip
-    backend = resolve_backend(backend, grad_output, stream)
-    w, grad_output = np.asarray(w), np.asarray(grad_output)
+    backend = resolve_backend(backend, grad_output)
+    w, grad_output = given(w), given(grad_output)
     spatial_dimensions("w", w.shape, ndim)
     shape, unbatched = batched_shape("input_size", input_size, ndim)
     problem = ConvProblem.forward(
@@ -39,15 +38,20 @@ def _input(
         dtype=result_dtype(grad_output, w), direction="backward_data",
     )  # fmt: skip
     _check_grad_output(grad_output.shape, problem, unbatched)
-    return make_plan(problem, _conjugate(w), backend=backend, unbatched=unbatched, **choose)(grad_output, out, stream)
+    arrays = of(backend, grad_output, w)
+    chosen = make_plan(
+        problem, _conjugate(w), backend=backend, unbatched=unbatched, arrays=arrays,
+        stream=arrays.stream(stream, grad_output), **choose,
+    )  # fmt: skip
+    return chosen(grad_output, out, stream)
 
 
 def _weight(
     ndim: int, x: Any, weight_size: Sequence[int], grad_output: Any, stride: Any, padding: Any, dilation: Any,
     groups: int, padding_mode: str, layout: str, backend: str, stream: Any, out: Any, **choose: Any,
 ) -> Any:  # fmt: skip
-    backend = resolve_backend(backend, x, stream)
-    x, grad_output = np.asarray(x), np.asarray(grad_output)
+    backend = resolve_backend(backend, x)
+    x, grad_output = given(x), given(grad_output)
     spatial_dimensions("weight_size", weight_size, ndim)
     shape, unbatched = batched_shape("x", x.shape, ndim)
     problem = ConvProblem.forward(
@@ -55,7 +59,8 @@ def _weight(
         dtype=result_dtype(x, grad_output), direction="backward_weights",
     )  # fmt: skip
     _check_grad_output(grad_output.shape, problem, unbatched)
-    plan = make_plan(problem, backend=backend, unbatched=unbatched, **choose)
+    arrays = of(backend, x, grad_output)
+    plan = make_plan(problem, backend=backend, unbatched=unbatched, arrays=arrays, **choose)
     return plan((_conjugate(x), grad_output), out, stream)
 
 

@@ -4,15 +4,16 @@ Everything that depends only on the problem and the weights is done once, here. 
 allocates nothing but the result, and runs the algorithm.
 """
 
+import math
 import os
 import threading
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from . import select
-from .algorithm import ArraySpec, Context
+from .algorithm import Context
+from .arrays import HOST, Arrays, dtype_of, given, of
+from .arrays.host import Arena
 from .errors import DTypeError, ProblemError
 from .geometry import integer
 from .problem import ConvProblem
@@ -20,8 +21,6 @@ from .select import Candidate
 
 # By default a thread joins in for every so many multiply-adds: some 10 µs of work, where waking it costs 2 to 5.
 _MACS_A_THREAD = 2**18
-# Scratch arrays start on a cache line of their own, as vector loads like it.
-_CACHE_LINE = 64
 
 
 def resolve_threads(threads: int | None) -> int:
@@ -33,87 +32,6 @@ def resolve_threads(threads: int | None) -> int:
         return integer("threads", threads, 1)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, int(os.environ.get("NUMBA_NUM_THREADS", usable)))
-
-
-def operand(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """`value` as an array that kernels can read in place: native, aligned, of the problem's dtype and shape.
-
-    Any strides are kept; anything else that does not fit costs one copy. A cast that could lose is refused.
-    """
-    array = np.asarray(value)
-    if array.shape != shape:
-        raise ProblemError(f"{name} has shape {array.shape}; it must be {shape}")
-    if array.dtype != dtype:
-        if not np.can_cast(array.dtype, dtype, "safe"):
-            raise DTypeError(f"{name} is {array.dtype}, which does not cast safely to this convolution's {dtype}")
-        return array.astype(dtype)
-    if not array.dtype.isnative or not _readable(array):
-        return array.astype(dtype, order="C")
-    return array
-
-
-def _readable(array: np.ndarray) -> bool:
-    flags = array.flags
-    return flags.aligned and (flags.c_contiguous or all(stride % array.itemsize == 0 for stride in array.strides))
-
-
-def allocate(spec: ArraySpec, threads: int) -> np.ndarray:
-    """An uninitialised array for a spec, on a cache line; a leading axis of threads where it is per thread."""
-    return _array(_bytes(spec.nbytes(threads)), spec, threads)
-
-
-def _bytes(count: int) -> np.ndarray:
-    raw = np.empty(count + _CACHE_LINE, np.uint8)
-    start = -raw.ctypes.data % _CACHE_LINE
-    return raw[start : start + count]
-
-
-def _array(raw: np.ndarray, spec: ArraySpec, threads: int) -> np.ndarray:
-    return raw.view(spec.dtype).reshape((threads, *spec.shape) if spec.per_thread else spec.shape)
-
-
-class Arena:
-    """Memory that plans work in one after the other, and that is kept between them up to `most` bytes: fresh memory
-    takes longer to be mapped than many a plan to be made and called. For one plan at a time."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._raw = most, _bytes(0)
-
-    def arrays(self, specs: Mapping[str, ArraySpec], threads: int) -> dict[str, np.ndarray]:
-        """`allocate` for each spec, in the memory that the last call gave too, if that is enough."""
-        sizes = [spec.nbytes(threads) for spec in specs.values()]
-        total = sum(size + -size % _CACHE_LINE for size in sizes)
-        raw = self._raw if total <= self._raw.size else _bytes(total)
-        if total <= self._most:
-            self._raw = raw
-        found, start = {}, 0
-        for (name, spec), size in zip(specs.items(), sizes, strict=True):
-            found[name] = _array(raw[start : start + size], spec, threads)
-            start += size + -size % _CACHE_LINE
-        return found
-
-
-def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: Mapping[str, Any]) -> np.ndarray:
-    """`out` if it is a writeable array of exactly this shape and dtype that overlaps no input."""
-    if not isinstance(out, np.ndarray):
-        raise ProblemError(f"out must be a NumPy array, not {type(out).__name__}")
-    if out.shape != shape:
-        raise ProblemError(f"out has shape {out.shape}; it must be {shape}")
-    if out.dtype != dtype:
-        raise DTypeError(f"out has dtype {out.dtype}; it must be {dtype}")
-    if not out.flags.writeable:
-        raise ProblemError("out is read-only; it must be writeable")
-    for name, array in inputs.items():
-        if isinstance(array, np.ndarray) and np.may_share_memory(out, array) and _overlap(out, array):
-            raise ProblemError(f"out overlaps {name} in memory; give it memory of its own")
-    return out
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
-    try:
-        return np.shares_memory(a, b, max_work=10**6)  # type: ignore[arg-type]  # the stub knows only the two special values
-    except np.exceptions.TooHardError:  # undecided within reason: refuse, rather than compute a wrong answer
-        return True
 
 
 class Plan:
@@ -135,30 +53,36 @@ class Plan:
         unbatched: bool = False,
         candidates: list[Candidate] | None = None,
         arena: Arena | None = None,
+        arrays: Arrays | None = None,
+        stream: Any = None,
     ) -> None:
         self.problem = problem
         self.workspace_bytes = candidate.workspace_bytes
         self.prepared_bytes = candidate.prepared_bytes
         self._candidates = [candidate] if candidates is None else candidates
         self._algorithm = candidate.algorithm
-        self._ctx = Context(threads=resolve_threads(threads))
+        self._arrays = arrays = of(candidate.algorithm.backend, weight) if arrays is None else arrays
+        stream = arrays.stream(stream, weight)
+        self._ctx = Context(threads=resolve_threads(threads), device=arrays.device, stream=stream)
         self._unbatched = unbatched
         self._lock = threading.Lock()
         # Asked for once: a call of a small layer takes 10 µs in all, and each of these half of one.
         self._x_shape, self._y_shape, self._result_shape = problem.x_shape, problem.y_shape, problem.result_shape
+        self._empty = not math.prod(self._result_shape)
         self._bias = None
         if problem.has_bias:
-            self._bias = np.array(bias_operand(bias, problem))
+            self._bias = bias_operand(bias, problem, arrays, stream)
         self._state = None
         if problem.direction != "backward_weights":
-            self._state = self._algorithm.prepare(
-                problem, operand("w", weight, problem.w_shape, problem.dtype), self._ctx
-            )
+            operand = arrays.operand("w", weight, problem.w_shape, problem.dtype, stream)
+            self._state = self._algorithm.prepare(problem, operand, self._ctx)
         specs = self._algorithm.workspace(problem, self._ctx)
         if arena is None:
-            self._workspace = {name: allocate(spec, self._ctx.threads) for name, spec in specs.items()}
+            self._workspace = {name: arrays.allocate(spec, self._ctx.threads) for name, spec in specs.items()}
         else:
             self._workspace = arena.arrays(specs, self._ctx.threads)
+        # What a call on another stream has to wait for: the weights, and who has the workspace.
+        self._busy = arrays.mark(stream), stream
 
     @property
     def algorithm(self) -> str:
@@ -170,35 +94,45 @@ class Plan:
         """Threads that a call uses."""
         return self._ctx.threads
 
-    def __call__(self, x: Any, out: np.ndarray | None = None, stream: Any = None) -> np.ndarray:
+    def __call__(self, x: Any, out: Any = None, stream: Any = None) -> Any:
         """The convolution of x, of the plan's shape and dtype; into `out` where it is given.
 
         A plan of backward_data takes grad_output as x; one of backward_weights a pair (x, grad_output).
+        On cuda the call is queued on `stream`, by default the one that x tells; the result is of the library of x.
         Raises ProblemError or DTypeError where an array does not fit the plan.
         """
-        problem = self.problem
-        if problem.direction == "backward_weights":
+        problem, arrays = self.problem, self._arrays
+        backward_weights = problem.direction == "backward_weights"
+        first = x[0] if backward_weights else x
+        stream = arrays.stream(stream, first)
+        ctx = self._ctx if stream is self._ctx.stream else replace(self._ctx, stream=stream)
+        if backward_weights:
             operands: tuple[Any, ...] = (
-                self._input("x", x[0], self._x_shape),
-                self._input("grad_output", x[1], self._y_shape),
+                self._input("x", first, self._x_shape, stream),
+                self._input("grad_output", x[1], self._y_shape, stream),
             )
         else:
             shape = self._x_shape if problem.direction == "forward" else self._y_shape
-            operands = (self._input("x", x, shape), self._bias)
+            operands = (self._input("x", x, shape, stream), self._bias)
         shape = self._result_shape
-        unbatched = self._unbatched and problem.direction != "backward_weights"
+        unbatched = self._unbatched and not backward_weights
         if out is None:
-            result = np.empty(shape, problem.dtype)
+            result = arrays.empty(shape, problem.dtype, first)
         else:
-            given = {"x": operands[0], "grad_output": operands[1]}
-            result = check_out(out, shape[1:] if unbatched else shape, problem.dtype, given)
-            result = result[None] if unbatched else result
-        target = result if _readable(result) else np.empty(shape, problem.dtype)
-        if result.size:
+            inputs = {"x": operands[0], "grad_output": operands[1]}
+            result = arrays.check_out(out, shape[1:] if unbatched else shape, problem.dtype, inputs)
+            result = arrays.batched(result) if unbatched else result
+        if not self._empty:
+            target, apart = arrays.target(result, stream)
             with self._lock:
-                self._algorithm.run(problem, operands, self._state, self._workspace, target, self._ctx)
-        if target is not result:
-            result[...] = target
+                mark, last = self._busy
+                if stream is not last:
+                    arrays.after(mark, stream)
+                self._algorithm.run(problem, operands, self._state, self._workspace, target, ctx)
+                if self._workspace:
+                    self._busy = arrays.mark(stream), stream
+            if apart:
+                arrays.copy(target, result, stream)
         if out is not None:
             return out
         return result[0] if unbatched else result
@@ -212,20 +146,21 @@ class Plan:
     def __repr__(self) -> str:
         return f"<Plan {self.algorithm}: {self.problem}>"
 
-    def _input(self, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    def _input(self, name: str, value: Any, shape: tuple[int, ...], stream: Any) -> Any:
         if self._unbatched:
-            return operand(name, value, shape[1:], self.problem.dtype)[None]
-        return operand(name, value, shape, self.problem.dtype)
+            return self._arrays.batched(self._arrays.operand(name, value, shape[1:], self.problem.dtype, stream))
+        return self._arrays.operand(name, value, shape, self.problem.dtype, stream)
 
 
-def bias_operand(bias: Any, problem: ConvProblem) -> np.ndarray:
-    """The bias as one contiguous value a channel of the result, cast to the problem's dtype."""
-    array = np.asarray(bias)
-    if array.shape != problem.bias_shape:
-        raise ProblemError(f"bias has shape {array.shape}; it must be {problem.bias_shape}")
-    if array.dtype.kind not in "fiuc" or (array.dtype.kind == "c" and problem.dtype.kind != "c"):
-        raise DTypeError(f"bias is {array.dtype}, which has no meaning in a {problem.dtype} convolution")
-    return np.ascontiguousarray(array, problem.dtype)
+def bias_operand(bias: Any, problem: ConvProblem, arrays: Arrays = HOST, stream: Any = None) -> Any:
+    """A copy of the bias as one contiguous value a channel of the result, cast to the problem's dtype."""
+    array = given(bias)
+    dtype = dtype_of(array)
+    if tuple(array.shape) != problem.bias_shape:
+        raise ProblemError(f"bias has shape {tuple(array.shape)}; it must be {problem.bias_shape}")
+    if dtype.kind not in "fiuc" or (dtype.kind == "c" and problem.dtype.kind != "c"):
+        raise DTypeError(f"bias is {dtype}, which has no meaning in a {problem.dtype} convolution")
+    return arrays.contiguous(array, problem.dtype, stream)
 
 
 def make_plan(
@@ -240,15 +175,19 @@ def make_plan(
     threads: int | None = None,
     unbatched: bool = False,
     arena: Arena | None = None,
+    arrays: Arrays | None = None,
+    stream: Any = None,
 ) -> Plan:
     """Choose an algorithm for the problem ("auto"), or take the one named, and bind it.
 
     threads: by default all that the process may use, fewer where the problem has too little work for them.
-    arena: what the plan works in, if it is not to have memory of its own.
+    arena: what the plan works in, if it is not to have memory of its own. arrays: where its data will be, by default
+    where the weights are. stream: the one to prepare the weights on.
     """
+    arrays = of(backend, weight) if arrays is None else arrays
     workers = resolve_threads(threads)
     if threads is None:
-        workers = min(workers, 1 + problem.macs // _MACS_A_THREAD)
+        workers = min(workers, 1 + problem.macs // _MACS_A_THREAD) if arrays is HOST else 1
     limits: dict[str, Any] = {"accuracy": accuracy, "workspace_limit": workspace_limit, "threads": workers}
     candidates = None
     if algorithm == "auto":
@@ -257,5 +196,6 @@ def make_plan(
     else:
         candidate = select.named(algorithm, problem, backend, **limits)
     return Plan(
-        problem, candidate, weight, bias, threads=workers, unbatched=unbatched, candidates=candidates, arena=arena
-    )
+        problem, candidate, weight, bias, threads=workers, unbatched=unbatched, candidates=candidates, arena=arena,
+        arrays=arrays, stream=stream,
+    )  # fmt: skip

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .arrays.host import Arena
 from .errors import ProblemError
 from .nominal import nominal_flops
-from .plan import Arena, make_plan
+from .plan import make_plan
 from .problem import DTYPES, ConvProblem, choice
 
 _MODES = ("full", "valid", "same")

@@ -19,6 +19,7 @@ LAYERS = (
     ("algorithms",),
     ("nominal",),
     ("bounds",),
+    ("arrays",),
     ("algorithm",),
     ("problem", "descriptor"),
     ("geometry",),
@@ -36,7 +37,7 @@ ONLY_IN = {
     "click": ("cli",),
     "rich": ("cli", "harness"),
     "PIL": ("cli", "harness"),
-    "numba": ("kernels", "emulator", "machinecode", "algorithms", "harness", "cli"),
+    "numba": ("kernels", "emulator", "machinecode", "algorithms", "arrays", "harness", "cli"),
     "scipy": (),
     "torch": (),
 }

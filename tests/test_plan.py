@@ -10,7 +10,8 @@ from stubs import Honest
 
 import convlab
 from convlab import ConvProblem, DTypeError, ProblemError, UnsupportedError, reference, select
-from convlab.plan import Plan, allocate, make_plan, resolve_threads
+from convlab.arrays import HOST
+from convlab.plan import Plan, make_plan, resolve_threads
 from convlab.testing import operands, problems
 
 PROBLEM = ConvProblem.forward((2, 3, 5, 6), (4, 3, 3, 2), has_bias=True, padding=1)
@@ -253,7 +254,7 @@ def test_named_algorithm_never_falls_back(registered):
 
 def test_workspace_starts_on_a_cache_line():
     for dtype in (np.float16, np.complex128):
-        array = allocate(convlab.ArraySpec((3, 5), np.dtype(dtype), per_thread=True), 2)
+        array = HOST.allocate(convlab.ArraySpec((3, 5), np.dtype(dtype), per_thread=True), 2)
         assert array.shape == (2, 3, 5)
         assert array.ctypes.data % 64 == 0
 

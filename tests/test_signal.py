@@ -10,7 +10,7 @@ from stubs import Honest
 import convlab
 from convlab import ConvProblem, select
 from convlab import signal as signal_module
-from convlab.plan import Arena
+from convlab.arrays.host import Arena
 
 
 @pytest.fixture

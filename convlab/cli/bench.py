@@ -11,11 +11,22 @@ import click
 from .. import registry
 from ..errors import BackendError
 from .cases import Case, of_picture, of_sizes
-from .options import DEFAULT, backend_option, per_axis, positive, problem_options, threads_option
+from .options import (
+    DEFAULT,
+    EMULATED,
+    backend_option,
+    check_emulate,
+    emulate_option,
+    per_axis,
+    positive,
+    problem_options,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from ..harness import Report
     from ..harness.bench import Progress
+    from ..harness.emulated import EmulatedReport
 
 _SIZES = ("kernel", "channels", "filters", "size", "batch", "stride", "dilation", "groups")
 
@@ -32,6 +43,8 @@ _SIZES = ("kernel", "channels", "filters", "size", "batch", "stride", "dilation"
 @positive("--groups", "Groups of channels; as many as channels is depthwise.")
 @problem_options
 @backend_option
+@emulate_option
+@click.option("--gpu", default="H100", show_default=True, metavar="NAME", help="With --emulate, the GPU to model.")
 @click.option("--algorithm", "names", multiple=True, metavar="NAME", help='Only this one, or "auto"; may be repeated.')
 @click.option("--against", multiple=True, metavar="PEER", help='Another library, or "all"; may be repeated.')
 @threads_option
@@ -43,6 +56,8 @@ _SIZES = ("kernel", "channels", "filters", "size", "batch", "stride", "dilation"
 def command(
     descriptors: tuple[str, ...],
     backend: str,
+    emulate: bool,
+    gpu: str,
     names: tuple[str, ...],
     against: tuple[str, ...],
     threads: int | None,
@@ -57,14 +72,23 @@ def command(
 
     Each result is compared with a float64 oracle before it is timed. The exit status is 1 if an algorithm
     fails, or if none can run.
+
+    With --emulate, nothing is timed: the CUDA kernels run on an emulator, by default on a small problem, and
+    what can be known of them without a GPU is shown.
     """
+    check_emulate(emulate, backend)
     sizes = {name: value for name in _SIZES if (value := options.pop(name)) is not None}
+    if emulate and not descriptors and image is None:
+        sizes = EMULATED | sizes
     if image is not None:
         cases = [of_picture(image, weights_file, output, descriptors, sizes, options)]
     elif weights_file is not None or output is not None:
         raise click.UsageError("--weights and --output go with --image")
     else:
         cases = of_sizes(descriptors, sizes, options)
+    if emulate:
+        _emulated(cases, gpu, names or None, json_file)
+        return
     peers = _peers(against, backend)
 
     from ..harness import as_json, benchmark, render
@@ -86,6 +110,28 @@ def command(
         json.dump({"reports": [as_json(report) for report in reports]}, json_file, indent=2, allow_nan=False)
         json_file.write("\n")
     if any(report.failed or not report.timed for report in reports):
+        sys.exit(1)
+
+
+def _emulated(cases: Sequence[Case], gpu: str, names: Sequence[str] | None, json_file: TextIO | None) -> None:
+    """The reports of --emulate."""
+    from ..harness.emulated import as_json, emulate
+    from ..harness.emulated_table import render_emulated
+    from ..machinecode import GPUS
+
+    if gpu not in GPUS:
+        raise click.UsageError(f"--gpu {gpu}: unknown; valid are {', '.join(GPUS)}")
+    reports: list[EmulatedReport] = []
+    for case in cases:
+        report = emulate(case.problem, gpu, names, case.weights, case.data, case.source)
+        if reports:
+            click.echo()
+        render_emulated(report)
+        reports.append(report)
+    if json_file is not None:
+        json.dump({"reports": [as_json(report) for report in reports]}, json_file, indent=2, allow_nan=False)
+        json_file.write("\n")
+    if any(report.of("failed") or not report.of("ok") for report in reports):
         sys.exit(1)
 
 

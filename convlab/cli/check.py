@@ -2,12 +2,14 @@
 
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import registry
 from ..errors import BackendError
-from .options import backend_option
+from .options import backend_option, check_emulate, emulate_option
 
 if TYPE_CHECKING:
     from ..testing import Failure, Outcome
@@ -17,18 +19,24 @@ _INDENT = 12
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @backend_option
+@emulate_option
 @click.option("--property", "properties", multiple=True, metavar="PROPERTY", help="Only this one; may be repeated.")
 @click.option("--seed", default=0, show_default=True, help="The same seed tries the same problems.")
 @click.option(
-    "--max-examples", type=click.IntRange(min=1), default=50, show_default=True, help="Problems tried a property."
+    "--max-examples",
+    type=click.IntRange(min=1),
+    help="Problems tried a property. Default: 50, emulated 5.",
 )
-def command(name: str, backend: str, properties: tuple[str, ...], seed: int, max_examples: int) -> None:
+def command(
+    name: str | None, backend: str, emulate: bool, properties: tuple[str, ...], seed: int, max_examples: int | None
+) -> None:
     """Try an algorithm on what the interface promises.
 
-    NAME is an algorithm or a peer; `convlab list` shows them. Random problems of every kind are tried; one
-    that fails is shrunk to the smallest that does. The exit status is 1 if a property does not hold.
+    NAME is an algorithm or a peer, by default every algorithm of the backend; `convlab list` shows them. Random
+    problems of every kind are tried; one that fails is shrunk to the smallest that does. The exit status is 1 if a
+    property does not hold.
     """
     try:
         from ..testing import check
@@ -37,20 +45,41 @@ def command(name: str, backend: str, properties: tuple[str, ...], seed: int, max
             raise
         raise BackendError("check needs Hypothesis, which is not installed: pip install convlab[testing]") from error
 
-    outcomes: list[Outcome] = []
+    check_emulate(emulate, backend)
+    names = [name] if name is not None else [found for found, _ in registry.algorithms(backend)]
+    if not names:
+        raise BackendError(f"backend={backend!r} has no algorithm installed")
+    failed = 0
+    with _device(emulate):
+        for i, each in enumerate(names):
+            if i:
+                click.echo()
+            outcomes: list[Outcome] = []
 
-    def show(outcome: "Outcome") -> None:
-        outcomes.append(outcome)
-        click.echo(_line(outcome))
+            def show(outcome: "Outcome", outcomes: "list[Outcome]" = outcomes) -> None:
+                outcomes.append(outcome)
+                click.echo(_line(outcome))
 
-    failures = check(
-        name, backend, properties=properties or None, max_examples=max_examples, seed=seed, on_progress=show
-    )
-    for failure in failures:
-        click.echo(f"\n{_described(failure)}")
-    click.echo(f"\n{name} ({backend}): {len(outcomes) - len(failures)} of {len(outcomes)} properties hold")
-    if failures:
+            failures = check(
+                each, backend, properties=properties or None, max_examples=max_examples or (5 if emulate else 50),
+                seed=seed, on_progress=show,
+            )  # fmt: skip
+            for failure in failures:
+                click.echo(f"\n{_described(failure)}")
+            click.echo(f"\n{each} ({backend}): {len(outcomes) - len(failures)} of {len(outcomes)} properties hold")
+            failed += len(failures)
+    if failed:
         sys.exit(1)
+
+
+def _device(emulate: bool) -> AbstractContextManager[Any]:
+    """What to check on: an emulated device, or whatever there is."""
+    if not emulate:
+        return nullcontext()
+    from ..arrays import using
+    from ..emulator import Device
+
+    return using(Device())
 
 
 def _line(outcome: "Outcome") -> str:

@@ -1,15 +1,20 @@
 """Options that several commands take, and the ConvProblem that they describe."""
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from .. import registry
+from ..errors import BackendError
 from ..geometry import PADDING_MODES, output_size
 from ..problem import ACTIVATIONS, DIRECTIONS, DTYPES, LAYOUTS, ConvProblem
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Of the problem that is emulated unless sizes are given: the emulator does some ten million multiply-adds a second.
+EMULATED = {"channels": 16, "filters": 32, "size": (14, 14)}
 
 # A layer from the middle of the networks that everyone measures (ResNet's first block).
 DEFAULT = "mb1ic64ih56oc64oh56kh3ph1"
@@ -64,6 +69,21 @@ def problem_options(command: F) -> F:
 
 def backend_option(command: F) -> F:
     return click.option("--backend", type=click.Choice(registry.BACKENDS), default="cpu", show_default=True)(command)
+
+
+def emulate_option(command: F) -> F:
+    text = "With --backend cuda: run the kernels' PTX on the emulator, without a GPU."
+    return click.option("--emulate", is_flag=True, help=text)(command)
+
+
+def check_emulate(emulate: bool, backend: str) -> None:
+    """Refuse --emulate where there is nothing to emulate, or no emulator."""
+    if not emulate:
+        return
+    if backend != "cuda":
+        raise click.UsageError("--emulate goes with --backend cuda")
+    if importlib.util.find_spec("numba_cuda") is None:
+        raise BackendError("--emulate needs CUDA's compiler, no GPU: pip install 'convlab[cuda-static]'")
 
 
 def threads_option(command: F) -> F:

@@ -33,6 +33,7 @@ class Counters:
     issued: a row an instruction of `code`, (warps, lanes) that it was issued to; the last row is the end of the code.
     accesses: for "global" and "shared" memory a row an instruction, the fields of a Traffic.
     read, written: bytes of global memory that were, each counted once: what no kernel of that result can avoid.
+    function: the kernel's name in Python. ptx, threads, dynamic_shared: the text, and what a block was launched with.
     """
 
     def __init__(self, name: str, code: list[Instruction]) -> None:
@@ -41,6 +42,7 @@ class Counters:
         self.accesses = {space: np.zeros((len(code), 4), np.int64) for space in ("global", "shared")}
         self.blocks = self.warps = self.barriers = self.divergences = 0
         self.read = self.written = 0
+        self.function, self.ptx, self.threads, self.dynamic_shared = name, "", 0, 0
 
     def access(self, space: str, instruction: int, offsets: Array, lanes: Array, width: int) -> None:
         """Count an access of `width` bytes at each of the offsets, by lanes in their order."""

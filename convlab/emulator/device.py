@@ -20,9 +20,10 @@ _POISON = 0xFF  # in memory that nothing has written: NaN as a float
 
 
 @functools.lru_cache(maxsize=256)
-def _module(kernel: Any, types: tuple[Any, ...], capability: tuple[int, int]) -> Module:
-    """A kernel compiled and read, once: a second launch costs neither."""
-    return parse(ptx(kernel, types, capability))
+def _module(kernel: Any, types: tuple[Any, ...], capability: tuple[int, int]) -> tuple[str, Module]:
+    """A kernel compiled, and read, once: a second launch costs neither."""
+    text = ptx(kernel, types, capability)
+    return text, parse(text)
 
 
 class Device:
@@ -73,12 +74,14 @@ class Device:
         staged = [self.array(a) if isinstance(a, np.ndarray) else a for a in arguments]
         operands = [a.operand if isinstance(a, DeviceArray) else a for a in staged]
         if isinstance(kernel, str):
-            module = parse(kernel)
+            text, module = kernel, parse(kernel)
         else:
             types = tuple(numba.typeof(a.values if isinstance(a, Operand) else a) for a in operands)
-            module = _module(kernel, types, self.capability)
+            text, module = _module(kernel, types, self.capability)
         (only,) = module.kernels.values()
         counters = launch(module, only, shape, operands, shared, max_steps)
+        counters.ptx, counters.threads, counters.dynamic_shared = text, shape.block_threads, shared
+        counters.function = getattr(getattr(kernel, "py_func", None), "__name__", only.name)
         self.launches.append(counters)
         for argument, copy in zip(arguments, staged, strict=True):
             if argument is not copy and argument.flags.writeable:
@@ -139,6 +142,10 @@ class DeviceArray:
 
     def view(self, dtype: Any) -> "DeviceArray":
         return self._view(lambda array: array.view(dtype))
+
+    def as_strided(self, shape: Sequence[int], strides: Sequence[int]) -> "DeviceArray":
+        """A view of this shape and these strides, in bytes, from the first element on."""
+        return self._view(lambda array: np.lib.stride_tricks.as_strided(array, shape, strides))
 
     def _view(self, make: Callable[[Array], Any]) -> "DeviceArray":
         values, written = (make(array) for array in self.operand)

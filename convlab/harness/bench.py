@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import registry, select
+from ..arrays import of
 from ..errors import BackendError, UnsupportedError
 from ..functional import resolve_backend
 from ..plan import resolve_threads
@@ -77,17 +78,18 @@ def compare(
     layouts: peers that get the problem in another layout than its own, with operands of their own in it.
     prepared: False has the algorithms (not the peers) prepare the weights in each call.
     """
+    of(resolve_backend(backend, None))  # or says at once that there is no device
     backend, layouts, progress = resolve_backend(backend, None), layouts or {}, progress or (lambda what, part: None)
     autos = {count: _auto(problem, backend, count) for count in threads}
     algorithms = [name for name, _ in registry.algorithms(backend)] if names is None else list(names)
     chosen = [(n, count) for count in threads for n in _resolve(algorithms, peers, autos[count], problem, backend)]
 
     progress("oracle", 0.0)
-    cases = {problem.layout: Case.of(problem, weights, data)}
+    cases = {problem.layout: Case.of(problem, weights, data, backend)}
     for layout in layouts.values():
         if layout not in cases:
-            cases[layout] = Case.of(problem.replace(layout=layout))
-    unit = peak_module.unit(problem.dtype)
+            cases[layout] = Case.of(problem.replace(layout=layout), backend=backend)
+    unit = peak_module.unit(problem.dtype) if backend == "cpu" else None  # the peak measured is the processor's
     peaks = {} if unit is None else {n: Peak(measure_peak or peak_module.fma_peak, n, unit) for n in threads}
     for peak in peaks.values():
         peak()  # compiles; and Numba's own start is then in no algorithm's first call
@@ -108,6 +110,7 @@ def compare(
 
     with Others() as others:
         timings = interleave(calls, min_time, on_turn=on_turn)
+    copies = cases[problem.layout].copies() if calls else None
     found: dict[int, list[Row]] = {count: [] for count in threads}
     for (name, count), row in rows.items():
         timing = timings.get((name, count))
@@ -124,6 +127,7 @@ def compare(
             peak=peaks[count].flops if peaks else None,
             others=others.processors,
             auto=autos[count],
+            copies=copies,
             machine=this_machine(),
             rerun=bench_command(
                 problem, source, backend=backend, algorithms=names, peers=peers, threads=count, min_time=min_time

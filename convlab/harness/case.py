@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import reference, registry, select
 from ..algorithm import Algorithm, Context
+from ..arrays import HOST, Arrays, of
 from ..errors import BackendError
 from ..plan import Plan
 from ..problem import ConvProblem
@@ -22,20 +23,40 @@ from .results import Row
 class Case:
     """A problem with its operands, the oracle's result, and the array that every candidate writes into.
 
-    One `out` serves all of them: fresh memory costs page faults, which would be timed too.
+    One `out` serves all of them: fresh memory costs page faults, which would be timed too. arrays: of the backend, and
+    there, the operands and `out`; a timed call ends when the device is done.
     """
 
     problem: ConvProblem
     operands: tuple[Any, ...]
     expected: np.ndarray
-    out: np.ndarray
+    out: Any
+    arrays: Arrays = HOST
+    there: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, problem: ConvProblem, weights: Any = None, data: Any = None) -> "Case":
+    def of(cls, problem: ConvProblem, weights: Any = None, data: Any = None, backend: str = "cpu") -> "Case":
         """weights, data: arrays as `harness.data.operands` takes them; random where they are not given."""
         operands = make_operands(problem, weights, data)
         expected = reference.solve(problem, *operands)
-        return cls(problem, operands, expected, np.empty(problem.result_shape, problem.dtype))
+        arrays = of(backend)
+        if arrays.device is None:
+            return cls(problem, operands, expected, np.empty(problem.result_shape, problem.dtype), arrays, operands)
+        there = tuple(None if a is None else arrays.device.array(a) for a in operands)
+        return cls(problem, operands, expected, arrays.device.empty(problem.result_shape, problem.dtype), arrays, there)
+
+    def copies(self) -> tuple[float, float] | None:
+        """Seconds that copying the operands to the device takes, and the result back; None where there is no device."""
+        if self.arrays.device is None:
+            return None
+        start = time.perf_counter()
+        for array in self.operands:
+            if array is not None:
+                self.arrays.device.array(array)
+        self.arrays.wait()
+        middle = time.perf_counter()
+        self.arrays.to_host(self.out)
+        return middle - start, time.perf_counter() - middle
 
     def first(
         self, name: str, backend: str, threads: int, *, prepared: bool = True
@@ -51,12 +72,14 @@ class Case:
             candidate = select.consider(algorithm, self.problem, Context(threads=threads), accuracy="reduced")
             if candidate.reason is not None:
                 return Row(name, "failed" if candidate.error else "refused", reason=candidate.reason), None
-            self.out.view(np.uint8).fill(0xFF)  # NaN, or -1: an element that is not written shows
+            self._blank()
             start = time.perf_counter()
             plan = self._plan(candidate, threads)
             self._call(plan)
             first_call = time.perf_counter() - start
-            accuracy = measure(self.problem, self.operands, self.out, self.expected, candidate.error_model)
+            accuracy = measure(
+                self.problem, self.operands, self.arrays.to_host(self.out), self.expected, candidate.error_model
+            )
             call = self._timed(plan, algorithm, threads) if prepared else partial(self._unprepared, candidate, threads)
             call()
         except BackendError as error:
@@ -75,6 +98,14 @@ class Case:
             return replace(row, status="failed", reason=reason), None
         return row, call
 
+    def _blank(self) -> None:
+        """NaN, or -1, in all of `out`: an element that is not written shows."""
+        shape, dtype = self.problem.result_shape, self.problem.dtype
+        if self.arrays.device is None:
+            self.out.view(np.uint8).fill(0xFF)
+        elif self.expected.size:
+            self.out.copy_to_device(np.full(self.out.nbytes, 0xFF, np.uint8).view(dtype).reshape(shape))
+
     def _timed(self, plan: Plan, algorithm: Algorithm, threads: int) -> Callable[[], object]:
         """A call on prepared weights; without the copy into `out` where it would be one."""
         compute = getattr(algorithm, "compute", None)
@@ -88,12 +119,13 @@ class Case:
 
     def _plan(self, candidate: select.Candidate, threads: int) -> Plan:
         if self.problem.direction == "backward_weights":
-            return Plan(self.problem, candidate, threads=threads)
-        return Plan(self.problem, candidate, self.operands[1], self.operands[2], threads=threads)
+            return Plan(self.problem, candidate, threads=threads, arrays=self.arrays)
+        return Plan(self.problem, candidate, *self.there[1:], threads=threads, arrays=self.arrays)
 
     def _unprepared(self, candidate: select.Candidate, threads: int) -> object:
         return self._call(self._plan(candidate, threads))
 
     def _call(self, plan: Plan) -> object:
         backward_weights = self.problem.direction == "backward_weights"
-        return plan(self.operands if backward_weights else self.operands[0], out=self.out)
+        plan(self.there if backward_weights else self.there[0], out=self.out)
+        return self.arrays.wait()

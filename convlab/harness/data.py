@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..plan import bias_operand, operand
+from ..arrays import HOST
+from ..plan import bias_operand
 from ..problem import ConvProblem
 
 _SEED = 0
@@ -24,7 +25,7 @@ def operands(problem: ConvProblem, weights: Any = None, data: Any = None) -> tup
     def either(name: str, given: Any, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
         if given is None:
             return random(rng, shape, problem.dtype, scale)
-        return operand(name, given, shape, problem.dtype)
+        return HOST.operand(name, given, shape, problem.dtype)
 
     if problem.direction == "backward_weights":
         x, grad_output = (None, None) if data is None else data

@@ -32,8 +32,8 @@ def render(report: Report, console: Console | None = None) -> None:
     if report.timed:
         console.print(_table(report, plus_minus))
         console.print()
-    _reasons(console, "Failed:", report.failed, "bold red")
-    _reasons(console, "Cannot run it:", report.refused, "bold")
+    reasons(console, "Failed:", report.failed, "bold red")
+    reasons(console, "Cannot run it:", report.refused, "bold")
     for note in _notes(report, plus_minus):
         console.print(Text(textwrap.fill(note, WIDTH), "dim"))
     console.print(Text("\nrerun with:", "dim"))
@@ -64,21 +64,22 @@ def _table(report: Report, plus_minus: str) -> Table:
             short(report.rate(row) / 1e9),
             "-" if part is None else f"{100 * part:.0f}",
             memory(row.workspace_bytes),
-            _percent(row.accuracy.bound_fraction) + ("" if row.accuracy.stated else "*"),
+            percent(row.accuracy.bound_fraction) + ("" if row.accuracy.stated else "*"),
             short(row.first_call),
             style="bold green" if i == 0 else "cyan" if row.peer else "",
         )
     return table
 
 
-def _percent(fraction: float) -> str:
+def percent(fraction: float) -> str:
     """A percentage with two digits, 0 only where there is no error at all."""
     if 0 < fraction < 1e-4:
         return "<0.01"
     return f"{100 * fraction:.2g}" if fraction < 0.995 else f"{100 * fraction:.0f}"
 
 
-def _reasons(console: Console, title: str, rows: Sequence[Row], style: str) -> None:
+def reasons(console: Console, title: str, rows: Sequence[Any], style: str) -> None:
+    """Print the algorithm and the reason of each row, under a title, if there is any."""
     if not rows:
         return
     console.print(Text(title, style))
@@ -91,6 +92,9 @@ def _reasons(console: Console, title: str, rows: Sequence[Row], style: str) -> N
 def _notes(report: Report, plus_minus: str) -> list[str]:
     """How to read the table, and what it was measured on."""
     notes = [f"Time: median of interleaved calls {plus_minus} half the distance between the quartiles."]
+    if report.copies is not None:
+        there, back = (short(1e3 * seconds) for seconds in report.copies)
+        notes.append(f"A call waits for the device. Not in it: copies to the device, {there} ms, and back, {back} ms.")
     peers = [row.algorithm for row in report.timed if row.peer]
     if peers:
         notes.append(f"Other libraries: {', '.join(peers)}. What memory they take (?) is unknown.")
@@ -128,6 +132,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "min_time": report.min_time,
         "prepared": report.prepared,
         "peak_flops": report.peak,
+        "copies": report.copies,
         "others": report.others,
         "auto": report.auto,
         "rows": [_finite(_row(report, row)) for row in report.rows],

@@ -13,12 +13,13 @@ def bench_command(
     backend: str,
     algorithms: Sequence[str] | None,
     peers: Sequence[str],
-    threads: int,
-    min_time: float,
+    threads: int | None,
+    min_time: float | None,
 ) -> str:
     """`convlab bench …`, quoted for a POSIX shell.
 
-    source: the words that give the sizes and the data, where the problem's descriptor does not.
+    source: the words that give the sizes and the data, where the problem's descriptor does not. threads, min_time:
+    None where nothing is timed.
     """
     words = ["convlab", "bench", *([problem.descriptor] if source is None else source)]
     words += problem_options(problem)
@@ -28,7 +29,11 @@ def bench_command(
         words += ["--algorithm", name]
     for name in peers:
         words += ["--against", name]
-    return shlex.join([*words, "--threads", str(threads), "--min-time", f"{min_time:g}"])
+    if threads is not None:
+        words += ["--threads", str(threads)]
+    if min_time is not None:
+        words += ["--min-time", f"{min_time:g}"]
+    return shlex.join(words)
 
 
 def problem_options(problem: ConvProblem) -> list[str]:

@@ -37,7 +37,8 @@ class Report:
     flops: operations of the direct algorithm. peak: FMA operations a second at this number of threads, measured
     in the same run; None for integers. prepared: whether algorithms got the weights ahead of the timed calls.
     others: processors that other processes kept busy meanwhile, None where unknown. auto: the algorithm that "auto"
-    takes. rerun: the command line.
+    takes. rerun: the command line. copies: on cuda, seconds of copying the operands to the device and the result back,
+    which are in no time: a timed call works on the device and ends when that is done.
     """
 
     problem: ConvProblem
@@ -52,6 +53,7 @@ class Report:
     auto: str | None
     machine: Machine
     rerun: str
+    copies: tuple[float, float] | None = None
 
     @property
     def timed(self) -> tuple[Row, ...]:

@@ -1,6 +1,7 @@
 """Awkward memory: arrays between guard bands, views with odd strides, foreign byte order."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -14,18 +15,36 @@ class Guarded:
     `array` starts on a cache line, `offset` items later if asked, and is filled with NaN (integers: a pattern).
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0, device: Any = None) -> None:
+        """device: of a Context; None for the host's memory."""
         nbytes = math.prod(shape) * dtype.itemsize
-        self._raw = np.full(nbytes + 3 * _GUARD, _PATTERN, np.uint8)
-        start = _GUARD - self._raw.ctypes.data % 64 + 64 + offset * dtype.itemsize
-        self._bands = self._raw[:start], self._raw[start + nbytes :]
-        self.array = self._raw[start : start + nbytes].view(dtype).reshape(shape)
-        fill_with_garbage(self.array)
+        self._raw: Any = np.full(nbytes + 3 * _GUARD, _PATTERN, np.uint8)
+        away = 0 if device is not None else 64 - self._raw.ctypes.data % 64  # what a device allocates is aligned
+        start = _GUARD + away + offset * dtype.itemsize
+        self._inside, self._on_device = slice(start, start + nbytes), device is not None
+        fill_with_garbage(self._raw[self._inside].view(dtype))
+        if device is not None:
+            self._raw = device.array(self._raw)
+        self.array: Any = self._raw[self._inside].view(dtype).reshape(*shape)
+
+    @property
+    def values(self) -> np.ndarray:
+        """What is in the array."""
+        return self.array.copy_to_host() if self._on_device else self.array
+
+    def put(self, values: np.ndarray) -> None:
+        """Write values to the array."""
+        if self._on_device:
+            self.array.copy_to_device(values)
+        else:
+            self.array[...] = values
 
     @property
     def intact(self) -> bool:
         """Whether nothing was written outside the array."""
-        return all(bool((band == _PATTERN).all()) for band in self._bands)
+        raw = self._raw.copy_to_host() if self._on_device else self._raw
+        bands = raw[: self._inside.start], raw[self._inside.stop :]
+        return all(bool((band == _PATTERN).all()) for band in bands)
 
 
 def fill_with_garbage(array: np.ndarray) -> None:

@@ -12,7 +12,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
-from .. import registry
+from .. import arrays, registry
 from ..algorithm import Algorithm, Context
 from ..geometry import integer
 from ..problem import ConvProblem, choice
@@ -62,12 +62,15 @@ def check(
     property.
     """
     algorithm = registry.get_algorithm(name, backend)
+    device = arrays.of(backend).device  # or says at once that there is none
+    emulated = " --emulate" if hasattr(device, "launches") else ""
     integer("max_examples", max_examples, 1)
     failures = []
     for wanted in PROPERTIES if properties is None else properties:
         choice("property", wanted, tuple(PROPERTIES))
         rerun = (
-            f"convlab check {name} --backend {backend} --property {wanted} --seed {seed} --max-examples {max_examples}"
+            f"convlab check {name} --backend {backend}{emulated} --property {wanted} --seed {seed} "
+            f"--max-examples {max_examples}"
         )
         outcome = _try(algorithm, PROPERTIES[wanted], max_examples, seed, rerun)
         if outcome.failure is not None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import reference
 from ..algorithm import Algorithm, Context
+from ..arrays import of as arrays_of
 from ..problem import ConvProblem
 from .buffers import Guarded, byte_swapped, fill_with_garbage, odd_view, with_odd_strides, with_zero_strides
 from .judge import (
@@ -206,26 +207,29 @@ def guard_bands(algorithm: Algorithm, problem: ConvProblem, seed: int) -> None:
     expected = compute(algorithm, problem, arrays, threads=2)
     if not expected.size:  # Plan, too, never runs an algorithm for an empty result
         return
-    ctx = Context(threads=2)
-    guards = {"out": Guarded(expected.shape, expected.dtype, offset=1)}
+    device = arrays_of(algorithm.backend).device
+    ctx = Context(threads=2, device=device)
+    guards = {"out": Guarded(expected.shape, expected.dtype, 1, device)}
     for name, array in zip(names(problem), arrays, strict=True):
         if array is not None:
-            guards[name] = Guarded(array.shape, array.dtype, offset=1)
-            guards[name].array[...] = array
+            guards[name] = Guarded(array.shape, array.dtype, 1, device)
+            guards[name].put(array)
     given = [guards[name].array if name in guards else None for name in names(problem)]
     state = None
     if problem.direction != "backward_weights":
         state = algorithm.prepare(problem, given.pop(1), ctx)
-        fill_with_garbage(guards["w"].array)  # prepare must not have kept it
+        garbage = np.empty_like(arrays[1])
+        fill_with_garbage(garbage)
+        guards["w"].put(garbage)  # prepare must not have kept it
     workspace = {}
     for name, spec in algorithm.workspace(problem, ctx).items():
-        shape = (ctx.threads, *spec.shape) if spec.per_thread else spec.shape
-        guards[f"workspace {name!r}"] = Guarded(shape, np.dtype(spec.dtype))
+        shape = (ctx.threads, *spec.shape) if spec.per_thread and device is None else spec.shape
+        guards[f"workspace {name!r}"] = Guarded(shape, np.dtype(spec.dtype), device=device)
         workspace[name] = guards[f"workspace {name!r}"].array
     algorithm.run(problem, tuple(given), state, workspace, guards["out"].array, ctx)
     for name, guard in guards.items():
         assert guard.intact, f"memory beside {name} was written to"
-    assert_repeated(algorithm, problem, arrays, guards["out"].array, expected, "through a Plan it is")
+    assert_repeated(algorithm, problem, arrays, guards["out"].values, expected, "through a Plan it is")
 
 
 def threads(algorithm: Algorithm, problem: ConvProblem, seed: int) -> None:

@@ -1,13 +1,16 @@
 """`jit`, `launch` and `ptx`: CUDA kernels compiled where they are first launched, or where no device is."""
 
 import contextlib
+import functools
 import importlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from numba import cuda
+from numba.cuda.core.errors import NumbaPerformanceWarning
 
 # What of a kernel's own options its code depends on.
 _OPTIONS = ("fastmath", "launch_bounds", "opt", "lineinfo", "debug")
@@ -40,7 +43,16 @@ def launch(
     if emulated is not None:
         emulated.launch(kernel, grid, block, *arguments, shared=shared)
     else:
-        kernel[grid, block, stream, shared](*arguments)
+        shape = (tuple(n) if isinstance(n, Sequence) else n for n in (grid, block))
+        _configured(kernel, *shape, stream, shared)(*arguments)
+
+
+@functools.lru_cache(maxsize=1024)
+def _configured(kernel: Any, grid: Any, block: Any, stream: Any, shared: int) -> Any:
+    """The kernel ready to be launched, without numba's warning that a small problem does not fill a GPU."""
+    with _patching, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaPerformanceWarning)
+        return kernel[grid, block, stream, shared]
 
 
 @contextlib.contextmanager
