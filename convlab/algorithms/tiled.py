@@ -157,6 +157,9 @@ def _cut(problem: ConvProblem, tiles: Any, transforms: float) -> Cut:
     kernel = (1,) * missing + problem.kernel
     outputs = (1,) * missing + (problem.in_size if problem.direction == "backward_data" else problem.out_size)
     choices = [segmentations(count, r, tiles) for count, r in zip(outputs, kernel, strict=True)]
+    axes = sum(r > 1 for r in kernel)
+    exact = [[some for some in choice if all(tiles.admits(s.m, axes) for s in some)] for choice in choices]
+    choices = [some or choice for some, choice in zip(exact, choices, strict=True)]
     rate = nominal_flops(problem.dtype)
 
     def size(cut: Cut) -> int:

@@ -32,6 +32,10 @@ class Fourier:
         """Outputs of the tiles for r taps: an axis of one tap is not transformed."""
         return (1,) if r == 1 else tuple(n - r + 1 for n in self.sizes if n > r)
 
+    def admits(self, m: int, axes: int) -> bool:
+        """Errors hardly grow with the tile."""
+        return True
+
     def points(self, m: Sequence[int], r: Sequence[int]) -> int:
         """Products of a tile of m outputs and r taps along each axis, for each channel and filter."""
         return sum(fourier.points(m[2] + r[2] - 1, together) for together in _rows(m[1] + r[1] - 1))

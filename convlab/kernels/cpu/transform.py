@@ -35,6 +35,11 @@ class ToomCook:
         """m of the tiles for r taps."""
         return tuple(m for m, taps in self.sizes if taps == r)
 
+    def admits(self, m: int, axes: int) -> bool:
+        """Whether tiles of m outputs are exact enough for so many transformed axes: errors multiply, and F(6, 3) along
+        two axes and F(4, 3) along a third lose 272 u of the largest result where direct sums lose 14 u."""
+        return axes < 3 or m <= 4
+
     def points(self, m: Sequence[int], r: Sequence[int]) -> int:
         """Products of a tile of m outputs and r taps along each axis, for each channel and filter."""
         return math.prod(a + b - 1 for a, b in zip(m, r, strict=True))
