@@ -149,6 +149,14 @@ def test_emulation_refused(monkeypatch, command, words, message):
     assert message in result.output
 
 
+def test_explain_needs_the_package(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "numba_cuda" else found(name, *a))
+    result = CliRunner().invoke(main, ["explain", SMALL, "--backend", "cuda"])
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert "pip install 'convlab[cuda]'" in result.output
+
+
 # -- streams: nothing waits on the host
 
 

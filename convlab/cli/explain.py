@@ -32,8 +32,11 @@ def command(
 
     DESCRIPTOR is benchdnn's, for example mb1ic64ih224oc64oh224kh3ph1, a layer of VGG.
     """
+    from ..arrays.cuda import numba_cuda
     from ..explain import explanation
 
+    if backend == "cuda":
+        numba_cuda()  # or an error: what its algorithms cost is in their kernels' modules
     problem = ConvProblem.from_descriptor(descriptor, **options)
     limits: dict[str, Any] = {
         "accuracy": accuracy, "workspace_limit": workspace_limit, "threads": resolve_threads(threads)
