@@ -55,9 +55,11 @@ def panel(axes: Axes, sweep: Sweep, points: dict[int, Times]) -> None:
                 axes.axvline(x, color=STYLES[family[0]][0], linewidth=0.8, dashes=dashes, zorder=0.5)
         if at is not None:
             axes.plot(at, 1e3 * fastest[at], "o", color=STYLES[family[0]][0], markersize=9, fillstyle="none")
+            side = "right" if at > 0.7 * max(points) else "left"  # where there is room
             axes.annotate(
-                f"{family[0]} from {at}", (at, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
-                textcoords="offset points", va="top", fontsize=7.5, color=STYLES[family[0]][0],
+                f"{family[0]} from {at}", (at, 1), xycoords=("data", "axes fraction"),
+                xytext=(-3 if side == "right" else 3, -2), textcoords="offset points", va="top", ha=side,
+                fontsize=7.5, color=STYLES[family[0]][0],
             )  # fmt: skip
 
 
