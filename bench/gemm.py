@@ -62,7 +62,7 @@ def measure(size: int, threads: int, dtype: str, min_time: float) -> dict:
 def by_scheme(scheme: Scheme, a: np.ndarray, b: np.ndarray, threads: int, c: np.ndarray) -> tuple[object, ...]:
     """The arguments of a product by a scheme."""
     scalar = a.dtype.type
-    shared, own = strassen_workspace(*c.shape, a.shape[1], scheme.rows, scheme.columns, a.itemsize)
+    shared, own = strassen_workspace(scheme, *c.shape, a.shape[1], a.itemsize)
     panels = np.zeros(shared, a.dtype), np.zeros((threads, own), a.dtype)
     tables, none = scheme_terms(scheme, a.dtype), np.empty(0, a.dtype)
     return matrix(a), matrix(b), *tables, none, 0, False, scalar(0), *panels, threads, matrix(c)

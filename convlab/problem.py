@@ -243,6 +243,10 @@ class ConvProblem:
         """The benchdnn descriptor (sizes and geometry; dtype, layout, direction and epilogue are options)."""
         return write(self)
 
+    def without_epilogue(self) -> "ConvProblem":
+        """The same convolution with neither bias nor activation."""
+        return self.replace(has_bias=False, activation=None) if self.has_bias or self.activation else self
+
     def replace(self, **changes: Any) -> "ConvProblem":
         """A copy with some fields changed, validated again."""
         return replace(self, **changes)

@@ -19,7 +19,7 @@ SIZED = {**SCHEMES, "6x6x6": compose(STRASSEN, LADERMAN)}
 
 def panels(scheme, m, n, k, dtype, threads=1):
     """The workspace, full of what must not matter."""
-    first, second = workspace(m, n, k, scheme.rows, scheme.columns, np.dtype(dtype).itemsize)
+    first, second = workspace(scheme, m, n, k, np.dtype(dtype).itemsize)
     return np.full(first, np.nan, dtype), np.full((threads, second), np.nan, dtype)
 
 
@@ -107,6 +107,13 @@ def test_products_in_ones_own_functions():
     c, (sums, packed) = np.zeros_like(a), panels(STRASSEN, 30, 30, 30, "float32", 4)
     squares(a, *scheme_terms(STRASSEN, a.dtype), np.stack([sums] * 4), packed, c)
     assert np.array_equal(c, a @ a)
+
+
+def test_a_sum_of_too_many_blocks_is_refused():
+    long = STRASSEN.products[0].left * 40
+    wide = STRASSEN._replace(products=(STRASSEN.products[0]._replace(left=long),))
+    with pytest.raises(ValueError, match="80 blocks"):
+        scheme_terms(wide, np.dtype(np.float32))
 
 
 def problem(size, channels=64, **options):

@@ -31,17 +31,17 @@ class Fft(Algorithm):
     def cost(self, problem: ConvProblem) -> Cost:
         from .overlap import cut
 
-        return cut(_plain(problem))[1]
+        return cut(problem.without_epilogue())[1]
 
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
         from .spectra import workspace
 
-        return workspace(_plain(problem), ctx.threads)
+        return workspace(problem.without_epilogue(), ctx.threads)
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
         from .spectra import prepared
 
-        return prepared(_plain(problem))
+        return prepared(problem.without_epilogue())
 
     def error_model(self, problem: ConvProblem) -> ErrorModel:
         return normwise(problem)
@@ -49,7 +49,7 @@ class Fft(Algorithm):
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from .fft_calls import Filters
 
-        return Filters(problem, _plain(problem), weight, ctx.threads, self.measured)
+        return Filters(problem, problem.without_epilogue(), weight, ctx.threads, self.measured)
 
     def run(
         self,
@@ -67,8 +67,3 @@ class Fft(Algorithm):
             gradient(problem, x, g, workspace, out, ctx.threads, self.measured)
         else:
             state.run(*operands, workspace, out, ctx.threads)
-
-
-def _plain(problem: ConvProblem) -> ConvProblem:
-    """The problem without what does not change the blocks."""
-    return problem.replace(has_bias=False, activation=None) if problem.has_bias or problem.activation else problem

@@ -40,13 +40,13 @@ class Strassen(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
-        return _cost(problem, _scheme(_plain(problem)))
+        return _cost(problem, _scheme(problem.without_epilogue()))
 
     def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
         from ..kernels.cpu.strassen import workspace
 
-        scheme, products = _scheme(_plain(problem)), _products(problem)
-        sizes = [workspace(p.rows, p.columns, p.depth, *scheme[::2][:2], problem.dtype.itemsize) for p in products]
+        scheme, products = _scheme(problem.without_epilogue()), _products(problem)
+        sizes = [workspace(scheme, p.rows, p.columns, p.depth, problem.dtype.itemsize) for p in products]
         specs = {
             "sums": ArraySpec((max(size for size, _ in sizes),), problem.dtype),
             "packed": ArraySpec((sizes[0][1],), problem.dtype, per_thread=True),
@@ -74,7 +74,7 @@ class Strassen(Algorithm):
             chosen = taps[..., sweep.weights]
             depth = work.channels * len(sweep.weights)
             passes.append((sweep, np.ascontiguousarray(chosen.reshape(work.groups, work.filters, depth))))
-        return terms(_scheme(_plain(problem)), problem.dtype), passes
+        return terms(_scheme(problem.without_epilogue()), problem.dtype), passes
 
     def run(
         self,
@@ -125,11 +125,6 @@ class _Product(NamedTuple):
     columns: int
 
 
-def _plain(problem: ConvProblem) -> ConvProblem:
-    """The problem without what does not change its products."""
-    return problem.replace(has_bias=False, activation=None) if problem.has_bias or problem.activation else problem
-
-
 def _products(problem: ConvProblem) -> list[_Product]:
     """One a sweep."""
     from . import lowering
@@ -164,7 +159,7 @@ def _cost(problem: ConvProblem, scheme: Scheme) -> Cost:
 
     size, (rows, depth, columns, products) = block_size.py_func, scheme
     lanes = lowering.lanes(problem)
-    upright = problem.layout == "channels_first"
+    upright = _upright(problem)
     left, right, into = (sum(len(product[i]) for product in products) for i in range(3))
     work, flops, added, unfolded = lowering.extent(problem), 0, 0, 0
     for product in _products(problem):
@@ -238,7 +233,7 @@ def _bound(problem: ConvProblem, operands: Sequence[Any]) -> np.ndarray:
     """
     from . import lowering
 
-    scheme, work = _scheme(_plain(problem)), lowering.extent(problem)
+    scheme, work = _scheme(problem.without_epilogue()), lowering.extent(problem)
     growth = np.zeros((scheme.rows, scheme.columns))
     for product in scheme.products:
         weight = [sum(abs(float(term.coefficient)) for term in side) for side in product[:2]]

@@ -46,7 +46,7 @@ class Tiled(Algorithm):
 
     def cut(self, problem: ConvProblem) -> "Cut":
         """The cheapest way to cut the outputs into regions of equal tiles. It does not look at the threads."""
-        return _cut(problem.replace(has_bias=False, activation=None), self.tiles, self.transforms)
+        return _cut(problem.without_epilogue(), self.tiles, self.transforms)
 
     def cost(self, problem: ConvProblem) -> Cost:
         return self.cut(problem).cost

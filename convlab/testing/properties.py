@@ -268,7 +268,7 @@ def _with_piecewise_activation(problem: ConvProblem) -> ConvProblem:
 
 
 def _without_epilogue(problem: ConvProblem) -> ConvProblem:
-    return problem.replace(has_bias=False, activation=None)
+    return problem.without_epilogue()
 
 
 def _square(problem: ConvProblem) -> ConvProblem:

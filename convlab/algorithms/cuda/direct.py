@@ -6,11 +6,11 @@ from typing import Any
 from ...algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ...bounds import componentwise
 from ...problem import ConvProblem
+from . import DTYPES
 
 # The multiply-adds' share of the hot loop's machine code, which bounds what it reaches (tests/cuda_static): forward,
 # and for the gradient of the weights.
 _PRODUCTS, _GRADIENT = 0.6, 0.4
-_DTYPES = ("float32", "float64", "float16")
 
 
 class Direct(Algorithm):
@@ -19,8 +19,8 @@ class Direct(Algorithm):
     name, backend = "direct", "cuda"
 
     def why_not(self, problem: ConvProblem) -> str | None:
-        if problem.dtype.name not in _DTYPES:
-            return f"its kernels compute {', '.join(_DTYPES)}, not {problem.dtype}"
+        if problem.dtype.name not in DTYPES:
+            return f"its kernels compute {', '.join(DTYPES)}, not {problem.dtype}"
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:

@@ -8,10 +8,10 @@ from typing import Any
 from ...algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ...bounds import componentwise
 from ...problem import ConvProblem
+from . import DTYPES
 
 # The multiply-adds' share of the hot loop's machine code, which bounds what it reaches (tests/cuda_static).
 _PRODUCTS = 0.78
-_DTYPES = ("float32", "float64", "float16")
 
 
 class Im2col(Algorithm):
@@ -22,8 +22,8 @@ class Im2col(Algorithm):
     def why_not(self, problem: ConvProblem) -> str | None:
         if problem.direction == "backward_weights":
             return "the gradient of the weights is a product of another kind, which direct does"
-        if problem.dtype.name not in _DTYPES:
-            return f"its kernels compute {', '.join(_DTYPES)}, not {problem.dtype}"
+        if problem.dtype.name not in DTYPES:
+            return f"its kernels compute {', '.join(DTYPES)}, not {problem.dtype}"
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:

@@ -26,7 +26,7 @@ class Packed(NamedTuple):
 def workspace(rows: int, depth: int, item: int) -> int:
     """Elements of `panels` for so many rows, however they are cut, and steps, of elements of `item` bytes."""
     slack = (CACHE_LINE + simd.VECTOR_BYTES) // item
-    # Blocks are as high as they can be, or there are two of them at most that are not.
+    # A block has ROWS rows at least, but the last.
     return (rows + ROWS) * depth + (rows // ROWS + 2) * slack
 
 

@@ -7,6 +7,7 @@ together, because each of them reads all of it, and then share the product as in
 
 from typing import Any
 
+from ..bilinear import Scheme
 from ..compile import jit
 from . import packed, simd
 from .blis import DEPTH_BYTES, even_block, product, row_block, stripe
@@ -20,14 +21,15 @@ from .sums import Terms, block_sum, sum_from
 from .tile import VECTORS
 
 
-def workspace(rows: int, columns: int, depth: int, high: int, wide: int, item: int) -> tuple[int, int]:
-    """Elements of a's packed sum, for all threads, and of b's packed block for each.
+def workspace(scheme: Scheme, rows: int, columns: int, depth: int, item: int) -> tuple[int, int]:
+    """Elements of `item` bytes of a's packed sum, for all threads, and of b's packed block for each.
 
-    rows, columns, depth: of the product; high, wide: blocks that c's rows and columns are cut into; item: bytes.
+    rows, columns, depth: of the product, c being rows × columns.
     """
     # Which of the two is the left operand depends on how c lies. It is rounded up to pairs of rows, or vectors.
-    most = max(-(-rows // high), -(-columns // wide)) + simd.VECTOR_BYTES // item
-    return packed.workspace(most, min(depth, DEPTH_BYTES // item), item), product_workspace(item)[1]
+    most = max(-(-rows // scheme.rows), -(-columns // scheme.columns)) + simd.VECTOR_BYTES // item
+    steps = min(-(-depth // scheme.depth), DEPTH_BYTES // item)
+    return packed.workspace(most, steps, item), product_workspace(item)[1]
 
 
 @jit

@@ -45,7 +45,13 @@ class Terms(NamedTuple):
 
 
 def terms(scheme: Scheme, dtype: np.dtype) -> tuple[Terms, Terms, Terms]:
-    """The sums of a's, b's and c's blocks, with factors of that dtype."""
+    """The sums of a's, b's and c's blocks, with factors of that dtype.
+
+    Raises ValueError for a scheme with a sum of more than MAX_TERMS blocks.
+    """
+    longest = max(len(side) for product in scheme.products for side in product)
+    if longest > MAX_TERMS:
+        raise ValueError(f"a sum of {longest} blocks; kernels add up {MAX_TERMS} at most")
     return tuple(_terms([product[i] for product in scheme.products], dtype) for i in range(3))  # type: ignore[return-value]
 
 
