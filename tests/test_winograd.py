@@ -75,7 +75,7 @@ def test_tiles_on_request_are_an_algorithm_like_any_other(registered):
 def test_regions_cover_every_output_once(size, r, threads, channels):
     problem = ConvProblem.forward((1, channels, *size), (40, channels, r, r), padding="same")
     covered = np.zeros(size, int)
-    cut = convlab.get_algorithm("winograd").cut(problem)
+    cut = convlab.get_algorithm("winograd").dense.cut(problem)
     for region in cut.regions(problem, threads):
         for i in range(region.tiles_h):
             for j in range(region.tiles_w):
@@ -85,7 +85,7 @@ def test_regions_cover_every_output_once(size, r, threads, channels):
 
 
 def test_edges_take_smaller_tiles_where_that_pays():
-    cut = convlab.get_algorithm("winograd").cut(ConvProblem.forward((1, 64, 56, 56), (64, 64, 3, 3), padding=1))
+    cut = convlab.get_algorithm("winograd").dense.cut(ConvProblem.forward((1, 64, 56, 56), (64, 64, 3, 3), padding=1))
     assert len(cut.boxes) > 1
     assert cut.multiplications < 2 * 10 * 10 * 64 * 64 * 64  # those of 10 x 10 tiles of 8 x 8 points
 

@@ -7,6 +7,7 @@ from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel
 from ..bounds import normwise
 from ..problem import ConvProblem
 from .fftw import missing
+from .phased import Phased
 
 
 class Fft(Algorithm):
@@ -67,3 +68,8 @@ class Fft(Algorithm):
             gradient(problem, x, g, workspace, out, ctx.threads, self.measured)
         else:
             state.run(*operands, workspace, out, ctx.threads)
+
+
+def strided() -> Algorithm:
+    """Fft for every stride."""
+    return Phased(Fft())

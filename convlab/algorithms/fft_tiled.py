@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ..algorithm import ErrorModel
+from ..algorithm import Algorithm, ErrorModel
 from ..problem import ConvProblem
+from .phased import Phased
 from .tiled import Tiled
 
 
@@ -47,3 +48,8 @@ class FftTiled(Tiled):
         from ..bounds import normwise
 
         return normwise(problem)
+
+
+def strided() -> Algorithm:
+    """FftTiled for every stride."""
+    return Phased(FftTiled())

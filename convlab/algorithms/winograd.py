@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ..algorithm import ErrorModel
+from ..algorithm import Algorithm, ErrorModel
 from ..problem import ConvProblem
+from .phased import Phased
 from .tiled import Tiled
 
 # Fraction of the FMA peak of a transform's additions (bench/layers.py, Zen 4): it loads and stores a vector for each
@@ -34,6 +35,11 @@ class Winograd(Tiled):
         from .winograd_error import model
 
         return model(self.cut(problem))
+
+
+def strided() -> Algorithm:
+    """Winograd for every stride."""
+    return Phased(Winograd())
 
 
 def why_no_tiles(problem: ConvProblem, tiles: Any) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ..problem import ConvProblem
+from .phased import Phased
 from .tiled import PRODUCTS
 from .winograd import TRANSFORMS, why_no_tiles
 
@@ -83,6 +84,11 @@ def _tiles() -> Any:
     from ..kernels.cpu.transform import TILES
 
     return TILES
+
+
+def strided() -> Algorithm:
+    """WinogradGradient for every stride."""
+    return Phased(WinogradGradient())
 
 
 class Scheme(NamedTuple):

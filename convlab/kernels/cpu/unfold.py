@@ -9,28 +9,29 @@ from .parallel import split
 
 
 @jit
-def neighbours(points: Any, step: int, tap: int, width: int) -> tuple[int, int]:
-    """The first outputs of a row, first … last − 1, that read consecutive columns at a tap."""
+def regular(points: Any, step: int, tap: int, width: int) -> tuple[int, int]:
+    """The first outputs of a row, first … last − 1, that read columns `step` apart at a tap."""
     first = 0
     while first < width and points[first * step + tap] < 0:
         first += 1
     last = first
-    while last < width and points[last * step + tap] == points[first * step + tap] + last - first:
+    while last < width and points[last * step + tap] == points[first * step + tap] + (last - first) * step:
         last += 1
     return first, last
 
 
 @jit
-def copy_run(source: Any, position: int, matrix: Any, start: int, count: int) -> None:
-    """`count` elements that lie side by side from a byte address, to the matrix from element `start` on."""
+def copy_run(source: Any, position: int, step: int, matrix: Any, start: int, count: int) -> None:
+    """`count` elements from a byte address on, `step` bytes apart, to the matrix from element `start` on."""
     simd.outlined()
     item, like = matrix.itemsize, matrix[0]
-    lanes, target = simd.lanes(like), memory.address(matrix) + start * item
-    whole = count // lanes * lanes
-    for i in range(0, whole, lanes):
-        memory.copy_vector(source, position + i * item, matrix, target + i * item, like)
-    for i in range(whole, count):
-        memory.copy_at(source, position + i * item, matrix, target + i * item)
+    lanes, target, done = simd.lanes(like), memory.address(matrix) + start * item, 0
+    if step == item:
+        while done + lanes <= count:
+            memory.copy_vector(source, position + done * item, matrix, target + done * item, like)
+            done += lanes
+    for i in range(done, count):
+        memory.copy_at(source, position + i * step, matrix, target + i * item)
 
 
 @jit
@@ -52,8 +53,8 @@ def unfold_serial(
         i = taps.i[tap // (len(taps.j) * len(taps.k))]
         j, k = taps.j[tap // len(taps.k) % len(taps.j)], taps.k[tap % len(taps.k)]
         first, last = 0, 0
-        if parts == 1 and x.column == item:
-            first, last = neighbours(points, taps.point_step, k, taps.width)
+        if parts == 1:
+            first, last = regular(points, taps.point_step, k, taps.width)
         for image in range(images):
             for d in range(taps.depth):
                 for h in range(taps.height):
@@ -61,8 +62,8 @@ def unfold_serial(
                     line = base + image * x.image + channel * x.channel + a * x.plane + b * x.row
                     skip, resume = (first, last) if (a | b) >= 0 else (0, 0)
                     if resume > skip:
-                        begin = line + points[skip * taps.point_step + k] * item
-                        copy_run(source, begin, matrix, target + skip, resume - skip)
+                        begin = line + points[skip * taps.point_step + k] * x.column
+                        copy_run(source, begin, taps.point_step * x.column, matrix, target + skip, resume - skip)
                     for w in range(taps.width):
                         if skip <= w < resume:
                             continue
