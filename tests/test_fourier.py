@@ -99,7 +99,7 @@ def test_workspace_does_not_grow_with_the_image(size):
         (ConvProblem.forward((1, 1, 50, 50), (1, 1, 5, 32)), "up to 32 points"),
         (ConvProblem.forward((1, 1, 50, 50), (1, 1, 5, 1)), "two columns"),
         (ConvProblem.forward((1, 1, 9, 9, 9), (1, 1, 3, 3, 3)), "not planes"),
-        (ConvProblem.forward((1, 1, 9, 9), (1, 1, 3, 3), stride=2), "stride"),
+        (ConvProblem.forward((1, 1, 9, 9), (1, 1, 3, 3), stride=2, dilation=2), "under a stride"),
     ],
 )
 def test_says_why_not(problem, reason):
