@@ -85,7 +85,6 @@ def test_the_dense_convolution_has_as_many_products_and_the_zeros():
         ((1, 32, 112, 112), (64, 32, 5, 5), 2, "winograd"),
         ((1, 64, 112, 112), (64, 64, 11, 11), 2, "fft-tiled"),
         ((1, 128, 56, 56), (128, 128, 3, 3), 2, "direct"),
-        ((1, 128, 64, 64), (64, 128, 4, 4), 2, "direct"),
     ],
 )
 def test_they_are_chosen_where_they_are_faster(shape, kernel, stride, chosen):

@@ -9,15 +9,19 @@ from .parallel import split
 
 
 @jit
-def regular(points: Any, step: int, tap: int, width: int) -> tuple[int, int]:
-    """The first outputs of a row, first … last − 1, that read columns `step` apart at a tap."""
+def regular(points: Any, step: int, tap: int, width: int) -> tuple[int, int, bool]:
+    """The first outputs of a row, first … last − 1, that read columns `step` apart at a tap, and whether all others
+    read padding zeros."""
     first = 0
     while first < width and points[first * step + tap] < 0:
         first += 1
     last = first
     while last < width and points[last * step + tap] == points[first * step + tap] + (last - first) * step:
         last += 1
-    return first, last
+    zeros = True
+    for w in range(last, width):
+        zeros = zeros and points[w * step + tap] < 0
+    return first, last, zeros
 
 
 @jit
@@ -30,8 +34,34 @@ def copy_run(source: Any, position: int, step: int, matrix: Any, start: int, cou
         while done + lanes <= count:
             memory.copy_vector(source, position + done * item, matrix, target + done * item, like)
             done += lanes
+    elif step == 2 * item:  # LLVM would gather, which takes three times as long
+        while done + lanes < count:  # as long as the element behind a vector's last exists
+            memory.widen_halved(source, position + done * step, matrix, target + done * item)
+            done += lanes
     for i in range(done, count):
         memory.copy_at(source, position + i * step, matrix, target + i * item)
+
+
+@jit
+def _fill(matrix: Any, start: int, stop: int) -> None:
+    for at in range(start, stop):
+        matrix[at] = 0
+
+
+@jit
+def _copy_points(
+    start: int, stop: int, source: Any, line: int, column: int, points: Any, step: int, tap: int, parts: int,
+    matrix: Any, target: int,
+) -> None:  # fmt: skip
+    """Outputs start … stop − 1 of a row that begins at byte address `line`, each wherever its column lies."""
+    for w in range(start, stop):
+        c = points[w * step + tap]
+        for part in range(parts):
+            at = target + w * parts + part
+            if c < 0:
+                matrix[at] = 0
+            else:
+                matrix[at] = memory.raw_at(source, line + c * column + part * source.itemsize)
 
 
 @jit
@@ -43,7 +73,7 @@ def unfold_serial(
     x: a Tensor of (images, channels). matrix: flat, in storage order, (channels · taps, images · outputs, parts).
     """
     simd.outlined()
-    source, item = x.data, x.data.itemsize
+    source, column, step, width = x.data, x.column, taps.point_step, taps.width
     planes, lines, points = taps.planes, taps.lines, taps.points
     count = taps_of(taps)
     base = memory.address(x.data)
@@ -52,29 +82,27 @@ def unfold_serial(
         channel, tap = index // count, index % count
         i = taps.i[tap // (len(taps.j) * len(taps.k))]
         j, k = taps.j[tap // len(taps.k) % len(taps.j)], taps.k[tap % len(taps.k)]
-        first, last = 0, 0
+        first, last, zeros = 0, 0, False
         if parts == 1:
-            first, last = regular(points, taps.point_step, k, taps.width)
+            first, last, zeros = regular(points, step, k, width)
         for image in range(images):
             for d in range(taps.depth):
                 for h in range(taps.height):
                     a, b = planes[d * taps.plane_step + i], lines[h * taps.line_step + j]
                     line = base + image * x.image + channel * x.channel + a * x.plane + b * x.row
-                    skip, resume = (first, last) if (a | b) >= 0 else (0, 0)
-                    if resume > skip:
-                        begin = line + points[skip * taps.point_step + k] * x.column
-                        copy_run(source, begin, taps.point_step * x.column, matrix, target + skip, resume - skip)
-                    for w in range(taps.width):
-                        if skip <= w < resume:
-                            continue
-                        c = points[w * taps.point_step + k]
-                        for part in range(parts):
-                            at = target + w * parts + part
-                            if (a | b | c) < 0:
-                                matrix[at] = 0
-                            else:
-                                matrix[at] = memory.raw_at(source, line + c * x.column + part * item)
-                    target += taps.width * parts
+                    if (a | b) < 0:
+                        _fill(matrix, target, target + width * parts)
+                    else:
+                        if last > first:
+                            begin = line + points[first * step + k] * column
+                            copy_run(source, begin, step * column, matrix, target + first, last - first)
+                        if zeros:
+                            _fill(matrix, target, target + first)
+                            _fill(matrix, target + last, target + width)
+                        else:
+                            _copy_points(0, first, source, line, column, points, step, k, parts, matrix, target)
+                            _copy_points(last, width, source, line, column, points, step, k, parts, matrix, target)
+                    target += width * parts
 
 
 @jit
