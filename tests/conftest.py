@@ -21,16 +21,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture
 def registered():
-    """Register an instance under the name "stub" for one test; gives the name."""
+    """Register an instance for one test; gives its name."""
     from convlab import registry
+
+    added = set()
 
     def add(algorithm):
         registry.register(algorithm, override=True)
+        added.add((algorithm.name, algorithm.backend))
         return algorithm.name
 
     yield add
-    if ("stub", "cpu") in registry.algorithms("cpu"):
-        registry.unregister("stub")
+    for key in added:
+        registry.unregister(*key)
 
 
 @pytest.fixture
