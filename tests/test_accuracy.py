@@ -36,7 +36,7 @@ def test_componentwise_takes_no_transform():
                 refused.add(candidate.name)
         assert select.pick(select.rank(problem, accuracy="componentwise"), problem).name not in refused
         taken.add(select.pick(select.rank(problem), problem).name)
-    transforms = {"fft", "fft-tiled", "winograd", "winograd-gradient"}
+    transforms = {"fft", "fft-tiled", "fft-tiled-gradient", "winograd", "winograd-gradient"}
     assert transforms <= refused
     assert {"fft", "winograd"} <= taken  # these are problems for them
 

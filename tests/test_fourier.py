@@ -7,6 +7,7 @@ import convlab
 from convlab import ConvProblem
 from convlab.algorithm import Context
 from convlab.algorithms.fft_tiled import FftTiled
+from convlab.algorithms.fft_tiled_gradient import FftTiledGradient
 from convlab.kernels import fourier
 from convlab.kernels.cpu.fourier_transform import Fourier
 from convlab.testing.properties import PROPERTIES
@@ -82,14 +83,29 @@ def test_every_size_of_tile(n, kernel):
         kernel = tuple(min(r, n - 1) for r in kernel)
     shape = (40, 37)[: len(kernel)]
     problem = ConvProblem.forward((2, 5, *shape), (18, 5, *kernel), padding=1)
-    algorithm = FftTiled(Fourier((n,)))
-    PROPERTIES["equivalence"].holds(algorithm, problem, 0)
+    PROPERTIES["equivalence"].holds(FftTiled(Fourier((n,))), problem, 0)
+    problem = problem.replace(direction="backward_weights")
+    PROPERTIES["equivalence"].holds(FftTiledGradient(Fourier((n,))), problem, 0)
+
+
+def test_gradient_in_several_blocks_and_goes():
+    """More channels, filters and tiles than a task takes at once."""
+    problem = ConvProblem.forward((3, 70, 40, 37), (83, 70, 7, 5), padding=2, direction="backward_weights")
+    algorithm = FftTiledGradient()
+    work = algorithm.scheme(problem, 2)
+    assert work.block.filters < 83
+    assert work.block.channels < 70
+    assert work.block.tiles < 3 * work.region.tiles_h * work.region.tiles_w
+    for name in ("equivalence", "threads"):
+        PROPERTIES[name].holds(algorithm, problem, 0)
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_workspace_does_not_grow_with_the_image(size):
-    problem = ConvProblem.forward((1, 64, size, size), (64, 64, 7, 7), padding=3)
-    (spec,) = convlab.get_algorithm("fft-tiled").workspace(problem, Context(threads=2)).values()
+@pytest.mark.parametrize("name", ["fft-tiled", "fft-tiled-gradient"])
+def test_workspace_does_not_grow_with_the_image(size, name):
+    direction = "forward" if name == "fft-tiled" else "backward_weights"
+    problem = ConvProblem.forward((1, 64, size, size), (64, 64, 7, 7), padding=3, direction=direction)
+    (spec,) = convlab.get_algorithm(name).workspace(problem, Context(threads=2)).values()
     assert spec.nbytes() <= 4 * 2**20
 
 

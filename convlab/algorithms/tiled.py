@@ -21,8 +21,8 @@ _TASK, _REGION = 1e5, 5e5
 _WORKSPACE = 4 * 2**20
 
 
-class Tiled(Algorithm):
-    """Sizes of tiles follow from the shape: the cheapest cut of every axis, edges in smaller tiles.
+class ByTiles(Algorithm):
+    """An algorithm of transformed tiles.
 
     `tiles`: the kernels' value that names the transforms, by default the one of `default_tiles`.
     """
@@ -43,6 +43,10 @@ class Tiled(Algorithm):
     @abstractmethod
     def default_tiles(self) -> Any:
         """What is compiled by default."""
+
+
+class Tiled(ByTiles):
+    """Sizes of tiles follow from the shape: the cheapest cut of every axis, edges in smaller tiles."""
 
     def cut(self, problem: ConvProblem) -> "Cut":
         """The cheapest way to cut the outputs into regions of equal tiles. It does not look at the threads."""

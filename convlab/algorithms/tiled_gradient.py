@@ -1,39 +1,34 @@
-"""winograd-gradient: the gradient of the weights by Winograd's tiles, for kernels of 3 and 5."""
+"""Gradients of the weights by transformed tiles, whatever the transform: which tiles, in which blocks, and the call."""
 
 import functools
 import itertools
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
+from ..algorithm import ArraySpec, Context, Cost, Stage
 from ..problem import ConvProblem
-from .phased import Phased
-from .tiled import PRODUCTS
-from .winograd import TRANSFORMS, why_no_tiles
+from .tiled import PRODUCTS, ByTiles
 
-# A task's products and operands, and the fewest tiles transformed at a time: fewer, and its sums are fetched too often.
+# A task's products and operands; and of tiles transformed at a time the most, and the fewest that do not cost more: of
+# fewer the sums are fetched too often.
 _TASK_BYTES, _LEAST_TILES, _MOST_TILES = 3 * 2**20, 16, 64
 
 
-class WinogradGradient(Algorithm):
-    """Lavin and Gray 2015, section 4.2: tiles of the input and of the outputs' gradients, multiplied point by point."""
+class TiledGradient(ByTiles):
+    """backward_weights: tiles of the input and of the outputs' gradients, multiplied point by point and summed."""
 
-    name, backend = "winograd-gradient", "cpu"
-
-    def why_not(self, problem: ConvProblem) -> str | None:
-        if problem.direction != "backward_weights":
-            return "it computes backward_weights; winograd does the rest"
-        return why_no_tiles(problem, _tiles())
+    def scheme(self, problem: ConvProblem, threads: int) -> "Scheme":
+        """The cheapest tile, which does not depend on threads, and for it the cheapest blocks, which do."""
+        return _scheme(problem, self.tiles, self.transforms, threads)
 
     def cost(self, problem: ConvProblem) -> Cost:
-        work = scheme(problem, 1)
+        work = self.scheme(problem, 1)
         return Cost(
             (
                 Stage("image", 0, problem.min_bytes),
-                Stage("transforms", work.additions, 0, TRANSFORMS),
+                Stage("transforms", work.additions, 0, self.transforms),
                 Stage("products", work.multiplications, 0, PRODUCTS),
             )
         )
@@ -42,14 +37,9 @@ class WinogradGradient(Algorithm):
         from ..kernels.cpu.winograd_gradient import gradient_workspace
         from . import lowering
 
-        zero, work = lowering.example(problem), scheme(problem, ctx.threads)
-        size = gradient_workspace(work.region, work.block, zero)
+        zero, work = lowering.example(problem), self.scheme(problem, ctx.threads)
+        size = gradient_workspace(work.region, work.block, zero, self.tiles)
         return {"tiles": ArraySpec((size,), np.dtype(type(zero)), per_thread=True)}
-
-    def error_model(self, problem: ConvProblem) -> ErrorModel:
-        from .winograd_error import gradient_model
-
-        return gradient_model(scheme(problem, 1).region)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         return None
@@ -68,83 +58,74 @@ class WinogradGradient(Algorithm):
         from . import lowering
         from .launch import launch
 
-        extent, zero, work = lowering.extent(problem), lowering.example(problem), scheme(problem, ctx.threads)
+        extent, zero, work = lowering.extent(problem), lowering.example(problem), self.scheme(problem, ctx.threads)
         x, g = (lowering.image_tensor(problem, operand) for operand in operands)
         (sweep,) = lowering.sweeps(problem)
         contiguous = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
         launch(
-            winograd_gradient, x, g, sweep.taps, extent, table([work.region]), work.block, _tiles(), zero,
+            winograd_gradient, x, g, sweep.taps, extent, table([work.region]), work.block, self.tiles, zero,
             workspace["tiles"], lowering.kernel_tensor(contiguous), threads=ctx.threads,
         )  # fmt: skip
         if contiguous is not out:
             out[...] = contiguous
 
 
-def _tiles() -> Any:
-    from ..kernels.cpu.transform import TILES
-
-    return TILES
-
-
-def strided() -> Algorithm:
-    """WinogradGradient for every stride."""
-    return Phased(WinogradGradient())
-
-
 class Scheme(NamedTuple):
-    """The tiles of all outputs, the blocks of a task, and the operations of both."""
+    """The tiles of all outputs, the blocks of a task, the operations of both, and what these take of the peak."""
 
     region: Any
     block: Any
     additions: int
     multiplications: int
+    seconds: float
 
 
 @functools.lru_cache(maxsize=128)
-def scheme(problem: ConvProblem, threads: int) -> Scheme:
-    """The cheapest tile, which does not depend on threads, and for it the cheapest blocks, which do."""
+def _scheme(problem: ConvProblem, tiles: Any, transforms: float, threads: int) -> Scheme:
     missing = 3 - problem.ndim
     kernel, outputs = (1,) * missing + problem.kernel, (1,) * missing + problem.out_size
-    sizes = itertools.product(*[_tiles().outputs(r) for r in kernel])
-    one = min((_scheme(problem, kernel, outputs, m, 1) for m in sizes), key=_operations)
     if threads == 1:
-        return one
-    return _scheme(problem, kernel, outputs, one.region[3:6], threads)
+        sizes = itertools.product(*[tiles.outputs(r) for r in kernel])
+        return min((_blocked(problem, tiles, transforms, kernel, outputs, m, 1) for m in sizes), key=_seconds)
+    m = _scheme(problem, tiles, transforms, 1).region[3:6]
+    return _blocked(problem, tiles, transforms, kernel, outputs, m, threads)
 
 
-def _operations(work: Scheme) -> float:
-    return work.additions / TRANSFORMS + work.multiplications / PRODUCTS
+def _seconds(work: Scheme) -> float:
+    return work.seconds
 
 
-def _scheme(problem: ConvProblem, kernel: Any, outputs: Any, m: Any, threads: int) -> Scheme:
+def _blocked(
+    problem: ConvProblem, tiles: Any, transforms: float, kernel: Any, outputs: Any, m: Any, threads: int
+) -> Scheme:
+    """Tiles of m outputs in the cheapest blocks."""
     from ..kernels.cpu.regions import Segment, region
     from ..kernels.cpu.tile import VECTORS
     from ..kernels.cpu.winograd_gradient import Block
     from . import lowering
 
     work, lanes, item = lowering.extent(problem), lowering.lanes(problem), lowering.example(problem).itemsize
-    box = tuple(Segment(0, size, -(-p // size)) for p, size in zip(outputs, m, strict=True))
-    whole = region(box, kernel, work.images, work.channels, work.filters, item, threads)  # type: ignore[arg-type]
-    points = math.prod(a + r - 1 for a, r in zip(m, kernel, strict=True))
-    tiles = work.images * math.prod(segment.tiles for segment in box)
+    d, h, w = (Segment(0, size, -(-p // size)) for p, size in zip(outputs, m, strict=True))
+    whole = region((d, h, w), kernel, work.images, work.channels, work.filters, item, threads, tiles)
+    points, count = tiles.points(m, kernel), work.images * d.tiles * h.tiles * w.tiles
     # The gradients' transform is that of the products, transposed: as many operations, but for a few additions.
-    forth, back = _tiles().operations(m, kernel)
-    filters, channels = (-(-max(count, 1) // lanes) for count in (work.filters, work.channels))
-    best: tuple[float, Any] | None = None
+    forth, back = tiles.operations(m, kernel)
+    filters, channels = (-(-max(size, 1) // lanes) for size in (work.filters, work.channels))
+    best: Scheme | None = None
     widths = [VECTORS * n for n in range(1, 5)]
     for rows, columns in itertools.product(widths, widths):
         rows, columns = min(rows, filters), min(columns, channels)
         room = _TASK_BYTES // (points * item * lanes) - rows * columns * lanes
-        deep = min(_MOST_TILES, room // (rows + columns + 2), max(tiles, 1))
-        if deep < min(_LEAST_TILES, tiles) and best is not None:
-            continue
+        deep = min(_MOST_TILES, room // (rows + columns + 2), max(count, 1))
+        deep = max(deep, 1)
         tasks = work.groups * -(-filters // rows) * -(-channels // columns)
-        additions = tasks * tiles * lanes * (columns * forth + rows * back)
-        multiplications = 2 * tasks * tiles * points * rows * columns * lanes**2
+        additions = tasks * count * lanes * (columns * forth + rows * back)
+        multiplications = 2 * tasks * count * points * rows * columns * lanes**2
         idle = -(-tasks // threads) * threads / tasks
-        seconds = idle * (additions / TRANSFORMS + multiplications / PRODUCTS)
-        if best is None or seconds < best[0]:
-            block = Block(rows * lanes, columns * lanes, max(deep, 1))
-            best = seconds, Scheme(whole, block, additions, multiplications)
+        products = PRODUCTS * min(1, deep / _LEAST_TILES)
+        seconds = idle * (additions / transforms + multiplications / products)
+        if best is None or seconds < best.seconds:
+            block = Block(rows * lanes, columns * lanes, deep)
+            best = Scheme(whole, block, additions, multiplications, seconds)
     assert best is not None
-    return best[1]
+    return best

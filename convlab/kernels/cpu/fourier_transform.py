@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from numba import types
-from numba.core import cgutils
 from numba.core.pythonapi import NativeValue
-from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
+from numba.extending import models, register_model, typeof_impl, unbox
 
 from .. import fourier
 from ..compile import jit
 from . import memory, simd, tile_transform
-from .transform import line, through
-
-INPUT, FILTER, OUTPUT = range(3)
+from .fourier_lines import columns, filter_rows, rows
+from .read_strip import clear
 
 
 @dataclass(frozen=True)
@@ -79,77 +77,6 @@ def _unbox(kind: Any, value: Any, context: Any) -> NativeValue:
     return NativeValue(context.context.get_dummy_value())
 
 
-def _each(builder: Any, tiles: Any, n: Any, body: Any) -> None:
-    """body(size) for the size that n is at run time."""
-    done = builder.append_basic_block("transformed")
-    switch = builder.switch(n, done)
-    for size in tiles.sizes:
-        case = builder.append_basic_block(f"points_{size}")
-        switch.add_case(simd.I64(size), case)
-        builder.position_at_end(case)
-        body(size)
-        builder.branch(done)
-    builder.position_at_end(done)
-
-
-@intrinsic(prefer_literal=True)
-def columns(
-    typingctx: Any, tiles: Any, back: Any, n: Any, first: Any, step: Any, count: Any, zero: Any
-) -> Any:  # fmt: skip
-    """Transform `count` columns of n vectors in place, those of a column `step` bytes apart; back: literal, whether to
-    transform spectra into outputs."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, n, first, step, count, _ = args
-
-        def body(size: int) -> None:
-            program = fourier.columns(size)
-            if back.literal_value:
-                program = fourier.transposed(program)
-            with cgutils.for_range(builder, count, intp=simd.I64) as loop:
-                start = builder.add(first, builder.mul(loop.index, simd.I64(simd.VECTOR_BYTES)))
-                places = line(builder, start, step, size)
-                through(builder, program, places, places, zero)
-
-        _each(builder, tiles, n, body)
-        return context.get_dummy_value()
-
-    return types.void(tiles, back, *[types.intp] * 4, zero), codegen
-
-
-@intrinsic(prefer_literal=True)
-def rows(
-    typingctx: Any, tiles: Any, which: Any, together: Any, n: Any, strip: Any, pitch: Any, points: Any, point_step: Any,
-    count: Any, move: Any, point_move: Any, zero: Any,
-) -> Any:  # fmt: skip
-    """One row, or two, of `count` tiles between a strip and their products; which: literal INPUT, FILTER, OUTPUT.
-
-    together: literal, 1 or 2. The rows begin at byte address strip, pitch apart, `move` from tile to tile.
-    """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, _, n, strip, pitch, points, point_step, count, move, point_move, _ = args
-
-        def body(size: int) -> None:
-            make = (fourier.inputs, fourier.filters, fourier.outputs)[which.literal_value]
-            program = make(size, together.literal_value)
-            with cgutils.for_range(builder, count, intp=simd.I64) as loop:
-                start = builder.add(strip, builder.mul(loop.index, move))
-                vectors = []
-                for i in range(together.literal_value):
-                    row = builder.add(start, builder.mul(pitch, simd.I64(i)))
-                    vectors += line(builder, row, simd.I64(simd.VECTOR_BYTES), size)
-                products = builder.add(points, builder.mul(loop.index, point_move))
-                factors = line(builder, products, point_step, fourier.points(size, together.literal_value))
-                source, target = (factors, vectors) if which.literal_value == OUTPUT else (vectors, factors)
-                through(builder, program, source, target, zero)
-
-        _each(builder, tiles, n, body)
-        return context.get_dummy_value()
-
-    return types.void(tiles, which, together, *[types.intp] * 8, zero), codegen
-
-
 @jit
 def _points(tiles: Any, region: Any) -> int:
     n_h, n_w = region.m_h + region.r_h - 1, region.m_w + region.r_w - 1
@@ -169,13 +96,35 @@ def _transform_inputs(
     alone, move = (3 * n_w // 2 - 1) * point_step, region.m_w * width
     for i in range(min(n_h, 2)):
         rows(
-            tiles, INPUT, 1, n_w, strip + i * pitch, pitch, target + i * alone, point_step, together, move, tile_step,
+            tiles, False, 1, n_w, strip + i * pitch, pitch, target + i * alone, point_step, together, move, tile_step,
             zero,
         )  # fmt: skip
     target += 2 * alone
     for i in range(2, n_h, 2):
-        rows(tiles, INPUT, 2, n_w, strip + i * pitch, pitch, target, point_step, together, move, tile_step, zero)
+        rows(tiles, False, 2, n_w, strip + i * pitch, pitch, target, point_step, together, move, tile_step, zero)
         target += 3 * n_w * point_step
+
+
+@jit
+def _back(
+    tiles: Any, n_h: int, n_w: int, strip: int, pitch: int, together: int, move: int, source: int, tile_step: int,
+    point_step: int, width: int, zero: Any,
+) -> None:  # fmt: skip
+    """Products into a strip of rows of `width` vectors that are wanted, `move` bytes from tile to tile. Every row is
+    written with all its n_w vectors, and the next one over what is too much."""
+    simd.outlined()
+    alone = (3 * n_w // 2 - 1) * point_step
+    for i in range(min(n_h, 2)):
+        rows(
+            tiles, True, 1, n_w, strip + i * pitch, pitch, source + i * alone, point_step, together, move, tile_step,
+            zero,
+        )  # fmt: skip
+    source += 2 * alone
+    for i in range(2, n_h, 2):
+        rows(tiles, True, 2, n_w, strip + i * pitch, pitch, source, point_step, together, move, tile_step, zero)
+        source += 3 * n_w * point_step
+    if n_h > 1:
+        columns(tiles, True, n_h, strip, pitch, width, zero)
 
 
 @jit
@@ -183,50 +132,77 @@ def _transform_products(
     tiles: Any, region: Any, strip: int, pitch: int, together: int, source: int, tile_step: int, point_step: int,
     zero: Any,
 ) -> None:  # fmt: skip
+    n_h, n_w = region.m_h + region.r_h - 1, region.m_w + region.r_w - 1
+    _back(
+        tiles, n_h, n_w, strip, pitch, together, region.m_w * simd.VECTOR_BYTES, source, tile_step, point_step,
+        region.m_w * together, zero,
+    )  # fmt: skip
+
+
+@jit
+def _transform_sums(tiles: Any, region: Any, source: int, point_step: int, strip: int, zero: Any) -> int:
+    n_h, n_w, pitch = region.m_h + region.r_h - 1, region.m_w + region.r_w - 1, region.r_w * simd.VECTOR_BYTES
+    _back(tiles, n_h, n_w, strip, pitch, 1, 0, source, 0, point_step, region.r_w, zero)
+    return strip
+
+
+@jit
+def _right_factors(
+    tiles: Any, n_h: int, n_w: int, high: int, wide: int, strip: int, pitch: int, together: int, move: int, target: int,
+    tile_step: int, point_step: int, zero: Any,
+) -> None:  # fmt: skip
+    """A strip whose tiles have high × wide vectors, `move` bytes from tile to tile, filled up by zeros."""
     simd.outlined()
-    n_h, n_w, width = region.m_h + region.r_h - 1, region.m_w + region.r_w - 1, simd.VECTOR_BYTES
-    alone, move = (3 * n_w // 2 - 1) * point_step, region.m_w * width
-    for i in range(min(n_h, 2)):
-        rows(
-            tiles, OUTPUT, 1, n_w, strip + i * pitch, pitch, source + i * alone, point_step, together, move, tile_step,
-            zero,
-        )  # fmt: skip
-    source += 2 * alone
-    for i in range(2, n_h, 2):
-        rows(tiles, OUTPUT, 2, n_w, strip + i * pitch, pitch, source, point_step, together, move, tile_step, zero)
-        source += 3 * n_w * point_step
+    width = simd.VECTOR_BYTES
+    scale = simd.cast_like(1.0 / (n_h * n_w), zero)
+    filled = wide + (together - 1) * (move // width)
     if n_h > 1:
-        columns(tiles, True, n_h, strip, pitch, region.m_w * together, zero)
+        for i in range(high, n_h):
+            clear(strip + i * pitch, filled, zero)
+        columns(tiles, False, n_h, strip, pitch, filled, zero)
+    alone = (3 * n_w // 2 - 1) * point_step
+    for i in range(min(n_h, 2)):
+        filter_rows(
+            tiles, 1, n_w, wide, scale, strip + i * pitch, pitch, target + i * alone, point_step, together, move,
+            tile_step, zero,
+        )  # fmt: skip
+    target += 2 * alone
+    for i in range(2, n_h, 2):
+        filter_rows(
+            tiles, 2, n_w, wide, scale, strip + i * pitch, pitch, target, point_step, together, move, tile_step, zero
+        )  # fmt: skip
+        target += 3 * n_w * point_step
+
+
+@jit
+def _transform_gradients(
+    tiles: Any, region: Any, strip: int, pitch: int, together: int, target: int, tile_step: int, point_step: int,
+    zero: Any,
+) -> None:  # fmt: skip
+    n_h, n_w = region.m_h + region.r_h - 1, region.m_w + region.r_w - 1
+    _right_factors(
+        tiles, n_h, n_w, region.m_h, region.m_w, strip, pitch, together, region.m_w * simd.VECTOR_BYTES, target,
+        tile_step, point_step, zero,
+    )  # fmt: skip
 
 
 @jit
 def _transform_filter(
     tiles: Any, region: Any, taps: int, step: int, scratch: int, target: int, point_step: int, zero: Any
 ) -> None:
-    simd.outlined()
     n_h, n_w, width = region.m_h + region.r_h - 1, region.m_w + region.r_w - 1, simd.VECTOR_BYTES
-    vector, size = simd.lanes(zero), width // simd.lanes(zero)
-    scale = simd.cast_like(1.0 / (n_h * n_w), zero)
-    for i in range(n_h):
-        for j in range(n_w):
-            place = scratch + (i * n_w + j) * width
-            inside = i < region.r_h and j < region.r_w
+    vector = simd.lanes(zero)
+    for i in range(region.r_h):
+        for j in range(region.r_w):
             tap = taps + (i * region.r_w + j) * step
-            for lane in range(vector):
-                value = memory.kept_at(tap + lane * size, zero) * scale if inside else zero
-                memory.keep_at(place + lane * size, value)
-    if n_h > 1:
-        columns(tiles, False, n_h, scratch, n_w * width, region.r_w, zero)
-    alone, pitch = (3 * n_w // 2 - 1) * point_step, n_w * width
-    for i in range(min(n_h, 2)):
-        rows(tiles, FILTER, 1, n_w, scratch + i * pitch, pitch, target + i * alone, point_step, 1, 0, 0, zero)
-    target += 2 * alone
-    for i in range(2, n_h, 2):
-        rows(tiles, FILTER, 2, n_w, scratch + i * pitch, pitch, target, point_step, 1, 0, 0, zero)
-        target += 3 * n_w * point_step
+            for byte in range(0, width, width // vector):
+                memory.keep_at(scratch + (i * n_w + j) * width + byte, memory.kept_at(tap + byte, zero))
+    _right_factors(
+        tiles, n_h, n_w, region.r_h, region.r_w, scratch, n_w * width, 1, 0, target, 0, point_step, zero
+    )  # fmt: skip
 
 
 tile_transform.implement(
     FourierType, points=_points, transform_inputs=_transform_inputs, transform_products=_transform_products,
-    transform_filter=_transform_filter,
+    transform_filter=_transform_filter, transform_gradients=_transform_gradients, transform_sums=_transform_sums,
 )  # fmt: skip

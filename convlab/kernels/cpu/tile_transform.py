@@ -40,6 +40,25 @@ def transform_filter(
     raise NotImplementedError
 
 
+def transform_gradients(
+    tiles: Any, region: Any, strip: int, pitch: int, together: int, target: int, tile_step: int, point_step: int,
+    zero: Any,
+) -> None:  # fmt: skip
+    """A strip of the outputs' gradients, m a tile, into the left factors of the products that sum up the filters'.
+
+    The strip has as many rows and planes as one of inputs; its rows take r_w − 1 vectors more.
+    """
+    raise NotImplementedError
+
+
+def transform_sums(tiles: Any, region: Any, source: int, point_step: int, strip: int, zero: Any) -> int:
+    """Such products, summed over the tiles, into gradients of the taps: vectors side by side at the address returned.
+
+    strip: scratch for a tile and its taps.
+    """
+    raise NotImplementedError
+
+
 def implement(kind: type, **kernels: Any) -> None:
     """Have compiled code call these kernels, by the names above, where `tiles` is of that Numba type."""
     for name, kernel in kernels.items():

@@ -252,7 +252,52 @@ def _transform_filter(
         )  # fmt: skip
 
 
+@jit
+def _transform_gradients(
+    tiles: Any, region: Any, strip: int, pitch: int, together: int, target: int, tile_step: int, point_step: int,
+    zero: Any,
+) -> None:  # fmt: skip
+    width, m_w = simd.VECTOR_BYTES, region.m_w
+    n_d, n_h, n_w = region.m_d + region.r_d - 1, region.m_h + region.r_h - 1, region.m_w + region.r_w - 1
+    if region.r_d > 1:
+        apply(
+            tiles, GRADIENT, region.m_d, region.r_d, strip, n_h * pitch, strip, n_h * pitch,
+            region.m_h * (pitch // width), width, width, zero,
+        )  # fmt: skip
+    if region.r_h > 1:
+        for i in range(n_d):
+            plane = strip + i * n_h * pitch
+            apply(
+                tiles, GRADIENT, region.m_h, region.r_h, plane, pitch, plane, pitch, m_w * together, width, width, zero
+            )  # fmt: skip
+    for row in range(n_d * n_h):
+        apply(
+            tiles, GRADIENT, m_w, region.r_w, strip + row * pitch, width, target + row * n_w * point_step, point_step,
+            together, m_w * width, tile_step, zero,
+        )  # fmt: skip
+
+
+@jit
+def _transform_sums(tiles: Any, region: Any, source: int, point_step: int, strip: int, zero: Any) -> int:
+    width, r_d, r_h, r_w = simd.VECTOR_BYTES, region.r_d, region.r_h, region.r_w
+    n_d, n_h, n_w = region.m_d + r_d - 1, region.m_h + r_h - 1, region.m_w + r_w - 1
+    pitch = r_w * width
+    result = strip + n_d * n_h * pitch
+    for row in range(n_d * n_h):
+        apply(
+            tiles, FILTER_GRADIENT, region.m_w, r_w, source + row * n_w * point_step, point_step, strip + row * pitch,
+            width, 1, 0, 0, zero,
+        )  # fmt: skip
+    for i in range(n_d):
+        plane = strip + i * n_h * pitch
+        apply(tiles, FILTER_GRADIENT, region.m_h, r_h, plane, pitch, plane, pitch, r_w, width, width, zero)
+    apply(
+        tiles, FILTER_GRADIENT, region.m_d, r_d, strip, n_h * pitch, result, r_h * pitch, r_h * r_w, width, width, zero
+    )  # fmt: skip
+    return result
+
+
 tile_transform.implement(
     ToomCookType, points=_points, transform_inputs=_transform_inputs, transform_products=_transform_products,
-    transform_filter=_transform_filter,
+    transform_filter=_transform_filter, transform_gradients=_transform_gradients, transform_sums=_transform_sums,
 )  # fmt: skip

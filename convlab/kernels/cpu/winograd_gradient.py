@@ -1,4 +1,7 @@
-"""Winograd's gradient of the filters: dw = Gᵀ[Σ_tiles (A dy) ∘ (Bᵀ x)] along every axis, the forward form transposed.
+"""The gradient of the filters by tiles: Winograd's dw = Gᵀ[Σ_tiles (A dy) ∘ (Bᵀ x)], the forward form transposed.
+
+Fourier's tiles have the same form: dw is the correlation of x with dy, whose products are summed before they are
+transformed back.
 
 For every point, M[filter, channel] = Σ_tile W[tile, filter] · V[tile, channel]. A task is a block of filters and one of
 channels: it goes through all tiles of all images, some at a time, and adds to its M, which it transforms at the
@@ -7,7 +10,6 @@ end. Every sum is made by one task in the order of the tiles, so its bits depend
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4.2.
 """
 
-import math
 from typing import Any, NamedTuple
 
 from ..compile import jit
@@ -17,7 +19,8 @@ from .parallel import split
 from .read_strip import clear, read_columns
 from .regions import row_of
 from .tile import VECTORS
-from .transform import FILTER_GRADIENT, GRADIENT, apply
+from .tile_transform import points, transform_gradients, transform_sums
+from .transform import TILES
 from .winograd import odd_lines
 from .winograd_tiles import locate_tile, read_tiles
 from .write_strip import write_columns
@@ -42,9 +45,8 @@ def read_gradients(
     """
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
-    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
     m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
-    n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
+    n_h = m_h + region.r_h - 1
     done = 0
     while done < count:
         image, d, h, col = locate_tile(first + done, region)
@@ -65,21 +67,10 @@ def read_gradients(
                         clear(target + inside * width, columns - inside, zero)
                     else:
                         clear(target, columns, zero)
-            if r_d > 1:
-                apply(
-                    tiles, GRADIENT, m_d, r_d, strip, n_h * pitch, strip, n_h * pitch, m_h * (columns | 1), width,
-                    width, zero,
-                )  # fmt: skip
-            if r_h > 1:
-                for i in range(n_d):
-                    plane = strip + i * n_h * pitch
-                    apply(tiles, GRADIENT, m_h, r_h, plane, pitch, plane, pitch, columns, width, width, zero)
-            target = w + done * tile_step + filter // vector * width
-            for row in range(n_d * n_h):
-                apply(
-                    tiles, GRADIENT, m_w, r_w, strip + row * pitch, width, target + row * n_w * point_step, point_step,
-                    together, m_w * width, tile_step, zero,
-                )  # fmt: skip
+            transform_gradients(
+                tiles, region, strip, pitch, together, w + done * tile_step + filter // vector * width, tile_step,
+                point_step, zero,
+            )  # fmt: skip
         done += together
 
 
@@ -94,28 +85,14 @@ def write_filters(
     """
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
-    r_d, r_h, r_w = region.r_d, region.r_h, region.r_w
-    m_d, m_h, m_w = region.m_d, region.m_h, region.m_w
-    n_d, n_h, n_w = m_d + r_d - 1, m_h + r_h - 1, m_w + r_w - 1
-    pitch = r_w * width
-    result = strip + n_d * n_h * pitch
+    taps = region.r_d * region.r_h * region.r_w
     for filter in range(filters):
         for channel in range(0, channels, vector):
             source = sums + filter * row_step + channel // vector * width
-            for row in range(n_d * n_h):
-                apply(
-                    tiles, FILTER_GRADIENT, m_w, r_w, source + row * n_w * point_step, point_step, strip + row * pitch,
-                    width, 1, 0, 0, zero,
-                )  # fmt: skip
-            for i in range(n_d):
-                plane = strip + i * n_h * pitch
-                apply(tiles, FILTER_GRADIENT, m_h, r_h, plane, pitch, plane, pitch, r_w, width, width, zero)
-            apply(
-                tiles, FILTER_GRADIENT, m_d, r_d, strip, n_h * pitch, result, r_h * pitch, r_h * r_w, width, width, zero
-            )  # fmt: skip
+            result = transform_sums(tiles, region, source, point_step, strip, zero)
             target = base + filter * w.image + channel * w.channel
             lanes = min(vector, channels - channel)
-            write_columns(w.data, target, w.data.itemsize, w.channel, lanes, r_d * r_h * r_w, result, zero)
+            write_columns(w.data, target, w.data.itemsize, w.channel, lanes, taps, result, zero)
 
 
 @jit
@@ -147,7 +124,7 @@ def winograd_gradient_serial(
     simd.outlined()
     vector, width = simd.lanes(zero), simd.VECTOR_BYTES
     item = width // vector
-    points = (region.m_d + region.r_d - 1) * (region.m_h + region.r_h - 1) * (region.m_w + region.r_w - 1)
+    count_of_points = points(tiles, region)
     total = extent.images * region.tiles_d * region.tiles_h * region.tiles_w
     rows, columns = _blocks(extent, block)
     v_tile, w_tile = odd_lines(block.channels * item), odd_lines(block.filters * item)
@@ -155,9 +132,9 @@ def winograd_gradient_serial(
     sum_row = odd_lines(block.channels * item)
     sum_point = odd_lines((block.filters + 1) * sum_row)
     sums = memory.address(workspace)
-    v = sums + points * sum_point
-    factors = v + points * v_point
-    strip = factors + points * w_point
+    v = sums + count_of_points * sum_point
+    factors = v + count_of_points * v_point
+    strip = factors + count_of_points * w_point
     for task in range(start, stop):
         group, row, column = task // (rows * columns), task // columns % rows, task % columns
         filter, channel = row * block.filters, column * block.channels
@@ -171,7 +148,7 @@ def winograd_gradient_serial(
             read_gradients(
                 first, count, g, g_base, taps, filters, region, tiles, zero, strip, factors, w_tile, w_point
             )  # fmt: skip
-            for point in range(points):
+            for point in range(count_of_points):
                 for pair in range(0, vectors, VECTORS):
                     multiply(
                         filters, min(VECTORS, vectors - pair), count, factors + point * w_point, item, w_tile,
@@ -182,14 +159,15 @@ def winograd_gradient_serial(
         write_filters(filters, channels, w, w_base, region, tiles, zero, strip, sums, sum_row, sum_point)
 
 
-def gradient_workspace(region: Any, block: Block, zero: Any) -> int:
+def gradient_workspace(region: Any, block: Block, zero: Any, tiles: Any = TILES) -> int:
     """Accumulators that a thread needs: products, both operands, a strip."""
     odd, item = odd_lines.py_func, zero.itemsize
-    n = [m + r - 1 for m, r in zip(region[3:6], region[6:9], strict=True)]
+    n_d, n_h = region.m_d + region.r_d - 1, region.m_h + region.r_h - 1
+    count_of_points = tiles.points(region[3:6], region[6:9])
     operands = sum(odd(block.tiles * odd(count * item)) for count in (block.channels, block.filters))
     sums = odd((block.filters + 1) * odd(block.channels * item))
-    strip = n[0] * n[1] * (region.run * region.m_w + 2 * region.r_w) + 2 * simd.VECTOR_BYTES // item
-    return (math.prod(n) * (operands + sums) + strip * simd.VECTOR_BYTES) // item + math.prod(n)
+    strip = n_d * n_h * (region.run * region.m_w + 2 * region.r_w) + 2 * simd.VECTOR_BYTES // item
+    return (count_of_points * (operands + sums) + strip * simd.VECTOR_BYTES) // item + count_of_points
 
 
 @jit
