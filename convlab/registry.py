@@ -83,12 +83,18 @@ def get_algorithm(name: str, backend: str = "cpu") -> Algorithm:
     raise UnsupportedError(_unknown(name, backend))
 
 
-def available(backend: str) -> list[Algorithm]:
+def available(backend: str) -> tuple[Algorithm, ...]:
     """Every algorithm of a backend that loads, sorted by name; those that fail are left to plugin_failures()."""
     with _lock:
-        names = {*_entries(ALGORITHMS, check_backend(backend)), *(name for name, b in _registered if b == backend)}
-        loaded = [_registered.get((name, backend)) or _load(ALGORITHMS, backend, name) for name in sorted(names)]
-    return [algorithm for algorithm in loaded if algorithm is not None]
+        return _available(check_backend(backend))
+
+
+@functools.cache
+def _available(backend: str) -> tuple[Algorithm, ...]:
+    """Kept until something else is registered: every call of "auto" asks."""
+    names = {*_entries(ALGORITHMS, backend), *(name for name, b in _registered if b == backend)}
+    loaded = [_registered.get((name, backend)) or _load(ALGORITHMS, backend, name) for name in sorted(names)]
+    return tuple(algorithm for algorithm in loaded if algorithm is not None)
 
 
 def register(algorithm: Algorithm, *, override: bool = False) -> None:
@@ -103,6 +109,7 @@ def register(algorithm: Algorithm, *, override: bool = False) -> None:
         if not override and key in algorithms(algorithm.backend):
             raise ConvlabError(f"algorithm {key[0]!r} ({key[1]}) exists; pass override=True to replace it")
         _registered[key] = algorithm
+        _available.cache_clear()
 
 
 def unregister(name: str, backend: str = "cpu") -> None:
@@ -110,6 +117,7 @@ def unregister(name: str, backend: str = "cpu") -> None:
     with _lock:
         if _registered.pop((name, backend), None) is None:
             raise UnsupportedError(f"algorithm {name!r} ({backend}) was not added by register()")
+        _available.cache_clear()
 
 
 def plugin_failures() -> dict[tuple[str, str], Exception]:

@@ -108,8 +108,8 @@ def rank(
     What states no cost or no error model comes after those that do, and `pick` never takes it.
     """
     choice("accuracy", accuracy, ACCURACIES)
-    found = tuple(registry.available(backend))
-    return list(_ranked(found, problem, Context(threads=threads), accuracy, parse_bytes(workspace_limit)))
+    ctx, limit = Context(threads=threads), parse_bytes(workspace_limit)
+    return list(_ranked(registry.available(backend), problem, ctx, accuracy, limit))
 
 
 @functools.lru_cache(maxsize=256)

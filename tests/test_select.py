@@ -24,7 +24,7 @@ def only(monkeypatch):
     """Make these the only algorithms there are."""
 
     def use(*algorithms):
-        monkeypatch.setattr(registry, "available", lambda backend: list(algorithms))
+        monkeypatch.setattr(registry, "available", lambda backend: algorithms)
 
     return use
 

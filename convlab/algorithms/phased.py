@@ -61,11 +61,13 @@ class Phased(Algorithm):
         return ErrorModel(model.kind, bound, model.exact_integers)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
+        if _is_dense(problem):
+            return self.dense.prepare(problem, weight, ctx)
         from . import phases
 
-        if not _is_dense(problem) and problem.direction != "backward_weights":
+        if problem.direction != "backward_weights":
             weight = phases.split_weights(problem, np.asarray(weight))
-        return self.dense.prepare(_dense(problem), weight, ctx)
+        return self.dense.prepare(phases.dense(problem), weight, ctx)
 
     def run(
         self,
@@ -76,11 +78,11 @@ class Phased(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
-        from . import phases
-
         if _is_dense(problem):
             self.dense.run(problem, operands, state, workspace, out, ctx)
             return
+        from . import phases
+
         inner, matrix = phases.dense(problem), workspace["phases"]
         images = phases.images(problem, matrix)
         first, second = operands
@@ -97,13 +99,15 @@ class Phased(Algorithm):
 
 
 def _is_dense(problem: ConvProblem) -> bool:
-    return set(problem.stride) == {1}
+    return problem.stride == (1,) * problem.ndim
 
 
 def _dense(problem: ConvProblem) -> ConvProblem:
+    if _is_dense(problem):
+        return problem
     from . import phases
 
-    return problem if _is_dense(problem) else phases.dense(problem)
+    return phases.dense(problem)
 
 
 def _phases(problem: ConvProblem) -> ArraySpec:
