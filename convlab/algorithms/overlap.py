@@ -32,6 +32,9 @@ _LONGEST = (2**18, 1024, 160)
 # Fractions of the FMA peak that FFTW reaches: with the spectra of a channel, a filter and a sum in L2, with one of them
 # there, with all in L3, and beyond.
 _IN_L2, _ONE_IN_L2, _IN_L3, _BEYOND = 0.17, 0.155, 0.13, 0.08
+# What is left of that where the spectrum of a row takes more than so many bytes (rows of 1024 to 131072 points of three
+# dtypes: 20 operations a nanosecond in L1, 8 to 16 beyond L2).
+_LONG_ROWS = ((2**15, 0.85), (2**16, 0.75), (2**17, 0.65))
 # Bytes of these caches: of one core, and of all (of large ones a part).
 L2, L3 = 2**20, 2**24
 # The same of the products, where spectra are at hand. What comes from memory of the filters' comes in pieces of two
@@ -125,14 +128,15 @@ def _price(problem: ConvProblem, three: list[_Axis], points: Any, prices: Any) -
         transforms = transforms + work.groups * pairs
     d, h, w = points
     lines = sum(price * np.log2(size) for price, size in zip(prices, points, strict=True))
-    numbers = d * h * (w // 2 + 1 if work.parts == 1 else w)
-    spectrum = numbers * 2 * item
+    row = (w // 2 + 1 if work.parts == 1 else w) * 2 * item
+    spectrum = d * h * row
     filters = _PIECES * entries / max(work.groups, 1) * from_memory(work.groups * pairs * spectrum)
     tiers = [3 * spectrum <= L2, spectrum <= L2, spectrum <= L3 // 4]
     efficiency = np.select(tiers, [_IN_L2, _ONE_IN_L2, _IN_L3], _BEYOND)
+    efficiency *= np.select([row > size for size, _ in _LONG_ROWS[::-1]], [left for _, left in _LONG_ROWS[::-1]], 1.0)
     return _Priced(
-        transforms * 2.5 * work.parts * d * h * w * lines, entries * numbers * 8 * pairs, filters, transforms * d * h,
-        efficiency,
+        transforms * 2.5 * work.parts * d * h * w * lines, entries * spectrum // item * 4 * pairs, filters,
+        transforms * d * h, efficiency,
     )  # fmt: skip
 
 
