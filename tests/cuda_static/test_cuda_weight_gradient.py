@@ -6,10 +6,11 @@ from convolutions import MODES, assert_solves, last, numbers, of, problem
 from numba import float32, int32, int64
 
 from convlab.algorithms import lowering
-from convlab.kernels.cuda import offsets, splits, weight_gradient
+from convlab.kernels.cuda import offsets, splits, thin_gradient, weight_gradient
 from convlab.kernels.cuda.gemm import DEPTH
 from convlab.kernels.cuda.geometry import tables
 from convlab.kernels.cuda.tensor import tensor
+from convlab.kernels.cuda.thin_gradient import Thin
 from convlab.kernels.cuda.weight_gradient import LARGE, NARROW, SHARES, SMALL, Cut, cut, kernel
 from convlab.machinecode import GPUS, compiled, modelled
 from convlab.testing import operands
@@ -79,9 +80,9 @@ def test_padding_modes(device, mode):
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_dtypes(device, dtype, cuts):
     """Split and whole: halves are added up in float32 and rounded once."""
-    check(device, of("strided", direction="backward_weights", dtype=dtype))
-    cuts(SMALL, 2 * DEPTH)
-    check(device, of("strided", direction="backward_weights", dtype=dtype))
+    for tile, length in ((SMALL, 1 << 10), (SMALL, 2 * DEPTH), (Thin(4, 4), 2 * DEPTH)):
+        cuts(tile, length)
+        check(device, of("strided", direction="backward_weights", dtype=dtype))
 
 
 @LAYOUTS
@@ -93,8 +94,18 @@ def test_tiles(device, tile, layout, cuts):
     check(device, gradient_of(x, w, layout, groups=2, padding=((1, 0), (1, 1)), stride=2))
 
 
+@LAYOUTS
+@pytest.mark.parametrize("tile", [Thin(8, 5), Thin(1, 9)], ids=str)
+def test_thin_blocks(device, tile, layout, cuts):
+    """More than one each way, groups, splits that threads go through twice, images smaller than a block's threads."""
+    cuts(tile, 20 * DEPTH)
+    x, w = (11, 2 * 3, 3, 9), (2 * (tile.height + 3), 3, 2, 4)
+    check(device, gradient_of(x, w, layout, groups=2, padding=((1, 0), (1, 1))))
+
+
 @pytest.mark.parametrize("outputs", [1, 7, 8, 9, 16, 17, 33])
-def test_outputs_of_a_slice(device, outputs):
+def test_outputs_of_a_slice(device, outputs, cuts):
+    cuts(NARROW, 1 << 10)
     check(device, gradient_of((1, 3, outputs), (5, 3, 1)))
 
 
@@ -111,10 +122,11 @@ def test_more_splits_than_warps_add_up(device, cuts):
     assert (solve(device, wanted, *arrays) == solve(device, wanted, *arrays)).all()
 
 
-def test_padding_multiplies_and_what_fills_up_does_not(device, cuts):
+@pytest.mark.parametrize("tile", [SMALL, Thin(4, 4)], ids=str)
+def test_padding_multiplies_and_what_fills_up_does_not(device, tile, cuts):
     """An infinite gradient makes NaN of a padding zero, but not of outputs, filters or pairs that are none, in whose
     place of a slice or a tile others lie."""
-    cuts(SMALL, 2 * DEPTH)
+    cuts(tile, 2 * DEPTH)
     wanted = gradient_of((1, 2, 5, 5), (3, 2, 3, 3), padding=1)
     x, g = operands(wanted, 2)
     x, g = np.abs(x) + 1, np.abs(g) + 1
@@ -139,6 +151,9 @@ def test_cuts_fill_a_device_and_no_more():
     assert cut(1, 4096, 4096, 10**6, 4).splits == 1  # enough blocks without
     assert cut(1, 64, 64, 200, 4).splits == 1  # too few outputs
     assert cut(1, 256, 256 * 9, outputs, 8).tile == SMALL
+    assert cut(64, 1, 9, outputs, 4).tile == Thin(1, 9)  # depthwise
+    assert cut(32, 4, 36, outputs, 4).tile == Thin(4, 12)
+    assert cut(1, 8, 50, outputs, 4).tile == Thin(8, 8)
 
 
 def signature(storage, written):
@@ -163,6 +178,24 @@ def test_machine_code_of_other_dtypes(dtype):
         assert code.misses(double=True, warps=8) == []
     else:
         assert code.misses(ffma=0.76, warps=16) == []
+
+
+@pytest.mark.parametrize(
+    ("tile", "dtype", "warps"),
+    [
+        (Thin(8, 8), "float32", 12), (Thin(4, 12), "float32", 12), (Thin(1, 9), "float32", 24),
+        (Thin(2, 16), "float32", 12), (Thin(1, 16), "float16", 24),
+        (Thin(8, 4), "float64", 8), (Thin(1, 8), "float64", 16),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_machine_code_of_thin_blocks(tile, dtype, warps):
+    storage, total = numbers(dtype)
+    made = thin_gradient.kernel(storage, total, total, tile, False)
+    for capability in ((8, 0), (9, 0))[: 2 if dtype == "float32" else 1]:
+        code = compiled(made, signature(storage, total), capability, tile.threads)
+        share = 0.9 * tile.share if dtype == "float32" else None
+        assert code.misses(ffma=share, warps=warps, double=dtype == "float64") == []
 
 
 @LAYOUTS

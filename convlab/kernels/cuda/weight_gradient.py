@@ -24,6 +24,8 @@ from .memory import address, chosen, load, moved, quotient, store
 from .offsets import offsets
 from .partial_sums import partial_sums, parts
 from .splits import split
+from .thin_gradient import LEAST, Thin, thin
+from .thin_gradient import kernel as thin_kernel
 
 _ROWS = 8  # of a thread
 _PAD = 4  # elements between rows in shared memory, which keep the eight outputs of a row off each other's banks
@@ -38,7 +40,7 @@ _FULL = 216  # blocks below which a device of 108 SMs is not filled by large one
 class Cut(NamedTuple):
     """How the work is cut into blocks: `rows` × `columns` tiles a group, of `splits` stretches of `length` outputs."""
 
-    tile: Tile
+    tile: Tile | Thin
     rows: int
     columns: int
     splits: int
@@ -52,19 +54,19 @@ class Cut(NamedTuple):
     @property
     def share(self) -> float:
         """Of multiply-adds in the hot loop."""
-        return SHARES[self.tile]
+        return SHARES[self.tile] if isinstance(self.tile, Tile) else self.tile.share
 
 
 def cut(groups: int, filters: int, pairs: int, outputs: int, item: int) -> Cut:
     """The cut that takes least time. outputs: of all images; item: bytes of a sum; float64 takes small tiles."""
 
-    def of(tile: Tile) -> Cut:
+    def of(tile: Tile | Thin, least: int) -> Cut:
         rows, columns = -(-filters // tile.height), -(-pairs // tile.width)
-        return Cut(tile, rows, columns, *split(groups * rows * columns, outputs, _LEAST, DEPTH))
+        return Cut(tile, rows, columns, *split(groups * rows * columns, outputs, least, DEPTH))
 
-    cuts = [of(tile) for tile in ((LARGE, SMALL, NARROW) if item == 4 else (SMALL,))]
-    filled = [c for c in cuts if c.tile != LARGE or groups * c.rows * c.columns * c.splits >= _FULL]
-    return min(filled, key=lambda c: c.products / c.share)
+    cuts = [of(tile, _LEAST) for tile in ((LARGE, SMALL, NARROW) if item == 4 else (SMALL,))]
+    cuts = [c for c in cuts if c.tile != LARGE or groups * c.rows * c.columns * c.splits >= _FULL]
+    return min((*cuts, of(thin(filters, pairs, item), LEAST)), key=lambda c: c.products / c.share)
 
 
 @functools.cache
@@ -259,7 +261,8 @@ def weight_gradient(
         x.data, g.data, places, target.data, *(np.int64(n) for n in strides), *(np.int32(n) for n in numbers),
     )  # fmt: skip
     storage, total = from_dtype(x.data.dtype), from_dtype(np.dtype(type(zero)))
-    chosen_kernel = kernel(storage, total, from_dtype(target.data.dtype), tile, x.channel < x.column)
-    launch(chosen_kernel, splits * extent.groups * rows * columns, tile.threads, arguments, stream)
+    make = kernel if isinstance(tile, Tile) else thin_kernel
+    made = make(storage, total, from_dtype(target.data.dtype), tile, x.channel < x.column)
+    launch(made, splits * extent.groups * rows * columns, tile.threads, arguments, stream)
     if splits > 1:
         partial_sums(partials, splits, taps, extent, w, stream)
