@@ -20,8 +20,6 @@ class Im2col(Algorithm):
     name, backend = "im2col", "cuda"
 
     def why_not(self, problem: ConvProblem) -> str | None:
-        if problem.direction == "backward_weights":
-            return "the gradient of the weights is a product of another kind, which direct does"
         if problem.dtype.name not in DTYPES:
             return f"its kernels compute {', '.join(DTYPES)}, not {problem.dtype}"
         return None
@@ -29,11 +27,19 @@ class Im2col(Algorithm):
     def cost(self, problem: ConvProblem) -> Cost:
         from ...kernels.cuda.gemm import DEPTH
         from ..lowering import extent
+        from . import weight_gradient
 
+        if problem.direction == "backward_weights":
+            return weight_gradient.cost(problem)
         work, tile = extent(problem), _tile(problem)
         whole = -(-work.filters // tile.height) * tile.height / max(work.filters, 1)
         whole *= -(-work.channels // DEPTH) * DEPTH / max(work.channels, 1)
         return Cost((Stage("products", problem.flops * whole, problem.min_bytes, _PRODUCTS),))
+
+    def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
+        from . import weight_gradient
+
+        return weight_gradient.workspace(problem) if problem.direction == "backward_weights" else {}
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
         from ...kernels.cuda.gemm import DEPTH
@@ -62,8 +68,11 @@ class Im2col(Algorithm):
         ctx: Context,
     ) -> None:
         from ...kernels.cuda.im2col import im2col
-        from . import lowering
+        from . import lowering, weight_gradient
 
+        if problem.direction == "backward_weights":
+            weight_gradient.run(problem, operands, workspace, out, ctx)
+            return
         lowering.run(functools.partial(im2col, tile=_tile(problem)), problem, operands, state, out, ctx)
 
 

@@ -52,12 +52,13 @@ def _apart(array: Any, at: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @functools.cache
-def multiplied(tile: Tile, pitch: int) -> Any:
+def multiplied(tile: Tile, pitch: int, pitch_b: int = 0) -> Any:
     """The device function that adds a slice's products to a thread's sums.
 
-    pitch: elements of a row of A, which is a slice's depth by the tile's height in shared memory.
+    pitch: elements of a row of A, which is a slice's depth by the tile's height in shared memory. pitch_b: of a row
+    of B, by default the tile's width.
     """
-    columns, width, groups = tile.columns, tile.width, tile.columns // 4
+    columns, width, groups, pitch_b = tile.columns, tile.width, tile.columns // 4, pitch_b or tile.width
     half_rows, half_columns = tile.height // 2, width // 2
 
     @inlined
@@ -78,13 +79,13 @@ def multiplied(tile: Tile, pitch: int) -> Any:
     @inlined
     def slice_(s_a: Any, s_b: Any, at_a: Any, at_b: Any, total: Any, a: Any, b: Any) -> Any:
         step(s_a, s_b, at_a, at_b, total, a, b)  # a loop would stay one
-        step(s_a, s_b, at_a + pitch, at_b + width, total, a, b)
-        step(s_a, s_b, at_a + 2 * pitch, at_b + 2 * width, total, a, b)
-        step(s_a, s_b, at_a + 3 * pitch, at_b + 3 * width, total, a, b)
-        step(s_a, s_b, at_a + 4 * pitch, at_b + 4 * width, total, a, b)
-        step(s_a, s_b, at_a + 5 * pitch, at_b + 5 * width, total, a, b)
-        step(s_a, s_b, at_a + 6 * pitch, at_b + 6 * width, total, a, b)
-        step(s_a, s_b, at_a + 7 * pitch, at_b + 7 * width, total, a, b)
+        step(s_a, s_b, at_a + pitch, at_b + pitch_b, total, a, b)
+        step(s_a, s_b, at_a + 2 * pitch, at_b + 2 * pitch_b, total, a, b)
+        step(s_a, s_b, at_a + 3 * pitch, at_b + 3 * pitch_b, total, a, b)
+        step(s_a, s_b, at_a + 4 * pitch, at_b + 4 * pitch_b, total, a, b)
+        step(s_a, s_b, at_a + 5 * pitch, at_b + 5 * pitch_b, total, a, b)
+        step(s_a, s_b, at_a + 6 * pitch, at_b + 6 * pitch_b, total, a, b)
+        step(s_a, s_b, at_a + 7 * pitch, at_b + 7 * pitch_b, total, a, b)
 
     return slice_
 

@@ -26,6 +26,16 @@ def sizes(filters: int, channels: int, item: int) -> tuple[int, int]:
     return 8 if filters > 1 else 1, 8 if channels > 4 and item == 4 else 4 if channels > 1 else 1
 
 
+@inlined
+def over_warp(value: Any) -> Any:
+    """The sum over the lanes of a warp, in a butterfly."""
+    value += cuda.shfl_xor_sync(_ALL, value, 16)
+    value += cuda.shfl_xor_sync(_ALL, value, 8)
+    value += cuda.shfl_xor_sync(_ALL, value, 4)
+    value += cuda.shfl_xor_sync(_ALL, value, 2)
+    return value + cuda.shfl_xor_sync(_ALL, value, 1)
+
+
 @functools.cache
 def kernel(storage: Any, total: Any, filter_block: int, channel_block: int, whole: bool) -> Any:
     """The kernel for arrays of numba type `storage`, sums of type `total`, blocks of so many filters and channels.
@@ -39,15 +49,6 @@ def kernel(storage: Any, total: Any, filter_block: int, channel_block: int, whol
     def carried(low: Any, high: Any, length: Any) -> Any:
         """Two digits of a number, the lower one below its length again."""
         return (int32(low - length), int32(high + 1)) if low >= length else (low, high)
-
-    @inlined
-    def of_warp(value: Any) -> Any:
-        """The sum over the lanes."""
-        value += cuda.shfl_xor_sync(_ALL, value, 16)
-        value += cuda.shfl_xor_sync(_ALL, value, 8)
-        value += cuda.shfl_xor_sync(_ALL, value, 4)
-        value += cuda.shfl_xor_sync(_ALL, value, 2)
-        return value + cuda.shfl_xor_sync(_ALL, value, 1)
 
     @jit(_THREADS, 3 if total.bitwidth == 32 else 2)
     def gradient(
@@ -108,7 +109,7 @@ def kernel(storage: Any, total: Any, filter_block: int, channel_block: int, whol
         lane, warp = t & (_WARP - 1), t // _WARP
         for f in range(filter_block):
             for c in range(channel_block):
-                value = of_warp(sums[f, c])
+                value = over_warp(sums[f, c])
                 if lane == 0:
                     partial[warp, f * channel_block + c] = value
         cuda.syncthreads()

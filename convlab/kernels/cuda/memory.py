@@ -114,3 +114,13 @@ def scale_of(typing: Any, condition: Any) -> Any:
         return builder.call(ir.InlineAsm(function, "mov.b32 $0, $1;", "=r,r"), [builder.zext(bit, _WORD)])
 
     return types.int32(condition), generate
+
+
+@intrinsic
+def chosen(typing: Any, condition: Any, a: Any, b: Any) -> Any:
+    """a if the condition holds, else b: a selection, where the like in Python is a branch that LLVM may keep."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(context.cast(builder, args[0], signature.args[0], types.boolean), *args[1:])
+
+    return a(condition, a, a), generate
