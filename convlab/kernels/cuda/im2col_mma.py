@@ -24,23 +24,19 @@ from .intrinsics import (
     cp_async_commit,
     cp_async_wait0,
     ld1,
-    ldmatrix4,
-    mma_float16,
-    mma_tf32,
     pair_bits,
     st1,
     st4,
     to_tf32,
 )
 from .memory import address, copy16, load, moved, quotient, scale_of, store, words4
+from .mma import LARGE, PITCH, ROUND, SMALL, THREADS, WIDTH, left_behind, multiplied, placed
 from .rows import CHUNK, SLACK, WORDS, channels_of, swizzled
 from .weights import blocks
 
-THREADS = WIDTH = 128  # a thread an output
-HEIGHTS = LARGE, SMALL = 128, 64  # filters of a tile
 _BLOCKS = {LARGE: 2, SMALL: 3}  # that an SM shall hold the registers of
-_ROWS, _COLUMNS = 16, 8  # of a product
 _ROW_BYTES = 4 * WORDS
+_SECTOR = 32  # bytes of device memory that are written at once
 # How a thread reads channels: 16 bytes of neighbours at once; one by one; one by one, and some do not exist.
 TOGETHER, WHOLE, PART = range(3)
 
@@ -55,38 +51,8 @@ def height_for(outputs: int, filters: int) -> int:
 
 
 @functools.cache
-def multiplied(storage: Any, height: int) -> Any:
-    """The device function that adds a slice's products to a warp's sums."""
-    down, pairs = height // 2 // _ROWS, WIDTH // 2 // (2 * _COLUMNS)
-    across = 2 * pairs
-    product = mma_float16 if storage == float16 else mma_tf32
-
-    @inlined
-    def step(shared: Any, at_a: Any, at_b: Any, sums: Any, b: Any) -> None:
-        """One product deep. b: two words for every column of products."""
-        for p in range(pairs):
-            v = ldmatrix4(shared, at_b + p * (2 * _COLUMNS * WORDS))
-            for i in range(4):
-                b[p * 4 + i] = v[i]
-        for i in range(down):
-            a = ldmatrix4(shared, at_a + i * (_ROWS * WORDS))
-            for j in range(across):
-                at = (i * across + j) * 4
-                d = product(a, (b[2 * j], b[2 * j + 1]), (sums[at], sums[at + 1], sums[at + 2], sums[at + 3]))
-                for n in range(4):
-                    sums[at + n] = d[n]
-
-    @inlined
-    def multiply(shared: Any, stage: Any, at_a: Any, at_b: Any, sums: Any, b: Any) -> None:
-        step(shared, stage + at_a, stage + at_b, sums, b)
-        step(shared, stage + (at_a ^ 2 * CHUNK), stage + (at_b ^ 2 * CHUNK), sums, b)
-
-    return multiply
-
-
-@functools.cache
 def brought(storage: Any, reads: int) -> Any:
-    """(elements that a thread holds of a slice, the functions that load them, and that give a word of what is stored)"""
+    """(what a thread holds of a slice: how many and of which type, the functions that load it and make words of it)"""
     depth, half = channels_of(np.float16 if storage == float16 else np.float32), storage == float16
 
     @inlined
@@ -121,14 +87,14 @@ def kernel(storage: Any, height: int, activation: int, biased: bool, reads: int)
     """The kernel for images of numba type `storage`. reads: TOGETHER, WHOLE or PART."""
     activate, zero, item = activated(activation, float32), float32(0), storage.bitwidth // 8
     warp_height, warp_width = height // 2, WIDTH // 2
-    down, across = warp_height // _ROWS, warp_width // _COLUMNS
-    sum_count, fragment_words = down * across * 4, 2 * across
+    sum_count, fragment_words = warp_height * warp_width // 32, warp_width // 4  # of a lane
     depth = _ROW_BYTES // item  # channels of a slice
     stage_a, stage_bytes = height * WORDS, height * _ROW_BYTES
     stage = stage_a + WIDTH * WORDS
     shared_words, three = 2 * stage, 3 * WIDTH
     copies = stage_a // CHUNK // THREADS  # of weights, by a thread
-    multiply = multiplied(storage, height)
+    close, width_bits = (_SECTOR // item).bit_length() - 1, WIDTH.bit_length() - 1
+    multiply, leave = multiplied(storage, height), left_behind(height)
     held, kind, bring, word = brought(storage, reads)
     advance = _ROW_BYTES if reads == TOGETHER else depth  # steps from a slice to the next
 
@@ -229,20 +195,23 @@ def kernel(storage: Any, height: int, activation: int, biased: bool, reads: int)
                     begin = int32(0)
         if some:
             multiply(shared, here, at_a, at_b, sums, b)
-        # Of each product a lane holds two neighbours in row lane // 4, and two 8 rows below.
-        top = index * height + warp % 2 * warp_height + lane // 4
-        for q in range(across):
-            for e in range(2):
-                output = warp // 2 * warp_width + lane % 4 * 2 + q * _COLUMNS + e
-                if low + output < outputs:
-                    target = ld1(targets, output)
-                    for p in range(2 * down):
-                        filter_ = top + p * 8
-                        if filter_ < filters:
-                            channel = group * filters + filter_
-                            shift = float32(ld1(bias, channel)) if biased else zero
-                            value = storage(activate(sums[(p // 2 * across + q) * 4 + p % 2 * 2 + e] + shift))
-                            store(y, target + channel * y_channel, value)
+        # Through shared memory, ROUND filters at a time, for neighbouring lanes to write neighbours in y.
+        shift = int32(close if y_channel == item else 0)
+        for part in range(height // ROUND):
+            cuda.syncthreads()
+            leave(shared, part, warp, lane, sums)
+            cuda.syncthreads()
+            for n in range(ROUND):
+                # The n-th of this thread's: 1 << shift filters by all outputs, and so on.
+                at = n * THREADS + t
+                output = at >> shift & (WIDTH - 1)
+                row = (at >> shift + width_bits << shift) + (at & (1 << shift) - 1)
+                filter_ = index * height + part * ROUND + row
+                if low + output < outputs and filter_ < filters:
+                    channel = group * filters + filter_
+                    found = bits_float(ld1(shared, row * PITCH + placed(output)))
+                    value = storage(activate(found + (float32(ld1(bias, channel)) if biased else zero)))
+                    store(y, ld1(targets, output) + channel * y_channel, value)
 
     return im2col_mma
 
