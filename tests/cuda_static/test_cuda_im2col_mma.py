@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 from convolutions import GEOMETRIES, MODES, last, of, problem
-from numba import int32, int64
+from numba import from_dtype, int32, int64
 
 import convlab
 from convlab import UnsupportedError, arrays, reference, select
@@ -167,9 +167,8 @@ def test_what_it_cannot():
         Im2colMma().prepare(of("2-D"), old.array(w), Context(device=old))
 
 
+@functools.cache
 def machine_code(dtype, height, reads, capability, activation=0):
-    from numba import from_dtype
-
     storage = from_dtype(np.dtype(dtype))
     types = (storage[::1],) * 3 + (int32[::1], storage[::1], *[int64] * 10, *[int32] * 17)
     return compiled(kernel(storage, height, activation, True, reads), types, capability, THREADS)
@@ -181,7 +180,7 @@ def machine_code(dtype, height, reads, capability, activation=0):
         ("float16", LARGE, TOGETHER, 0.44, [(8, 0), (9, 0)]),
         ("float16", LARGE, WHOLE, 0.29, [(8, 0), (9, 0)]),
         ("float16", LARGE, PART, 0.23, [(8, 0)]),
-        ("float16", SMALL, WHOLE, 0.18, [(8, 0), (9, 0)]),
+        ("float16", SMALL, WHOLE, 0.18, [(9, 0)]),
         ("float32", LARGE, TOGETHER, 0.33, [(8, 0)]),
         ("float32", LARGE, WHOLE, 0.29, [(8, 0), (9, 0)]),
         ("float32", LARGE, PART, 0.27, [(8, 0)]),
@@ -241,10 +240,11 @@ def test_memory_is_used_as_well_as_can_be(device, dtype, height, layout):
 
 @pytest.mark.parametrize(
     ("name", "dtype", "share"),
-    [("A100", "float16", 0.96), ("A100", "float32", 0.96), ("H100", "float16", 0.55), ("H100", "float32", 0.6)],
+    [("A100", "float16", 0.9), ("A100", "float32", 0.9), ("H100", "float16", 0.55), ("H100", "float32", 0.6)],
 )
 def test_modelled_share_of_the_tensor_cores_peak(device, name, dtype, share):
-    """VGG layers at batch 32: wavefronts as the emulator counts them in one block, scaled to all."""
+    """VGG layers at batch 32: wavefronts as the emulator counts them in one block, scaled to all. An A100 lacks
+    blocks in its last round; an H100 waits for shared memory."""
     gpu, images, slices, depth_of = GPUS[name], 32, 2, rows.channels_of(dtype)
     check(device, problem((1, slices * depth_of, 8, 16), (LARGE, slices * depth_of, 1, 1), dtype), LARGE)
     check(device, problem((1, 2 * slices * depth_of, 8, 16), (LARGE, 2 * slices * depth_of, 1, 1), dtype), LARGE)
