@@ -81,11 +81,13 @@ class Context:
 
     device: allocates on the device, by `empty(shape, dtype)` and `array(values)`; capability: its compute capability.
     stream: numba's, or 0 for the default stream; None where there are none.
+    capability: the compute capability of the device that is chosen for, before there is a `device`; None: any.
     """
 
     threads: int = 1
     device: Any = None
     stream: Any = None
+    capability: tuple[int, int] | None = None
 
 
 class Algorithm(ABC):
@@ -93,10 +95,18 @@ class Algorithm(ABC):
 
     name: ClassVar[str]
     backend: ClassVar[str]
+    oldest: ClassVar[tuple[int, int]] = (0, 0)  # compute capability that it runs on, of the cuda backend
 
     @abstractmethod
     def why_not(self, problem: ConvProblem) -> str | None:
         """None if this algorithm can run the problem, else the reason in words."""
+
+    def too_old(self, capability: tuple[int, int] | None) -> str | None:
+        """Why it cannot run on a device of this compute capability, if it cannot."""
+        if capability is None or tuple(capability) >= self.oldest:
+            return None
+        needed, there = (".".join(map(str, numbers)) for numbers in (self.oldest, capability))
+        return f"it needs compute capability {needed}, this device has {there}"
 
     def cost(self, problem: ConvProblem) -> Cost | None:
         """Operations and bytes a stage; pure arithmetic. None: unknown, and "auto" never picks it."""

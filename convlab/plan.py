@@ -188,7 +188,10 @@ def make_plan(
     workers = resolve_threads(threads)
     if threads is None:
         workers = min(workers, 1 + problem.macs // _MACS_A_THREAD) if arrays is HOST else 1
-    limits: dict[str, Any] = {"accuracy": accuracy, "workspace_limit": workspace_limit, "threads": workers}
+    limits: dict[str, Any] = {
+        "accuracy": accuracy, "workspace_limit": workspace_limit, "threads": workers,
+        "capability": getattr(arrays.device, "capability", None),
+    }  # fmt: skip
     candidates = None
     if algorithm == "auto":
         candidates = select.rank(problem, backend, **limits)

@@ -69,7 +69,7 @@ def consider(
     """One algorithm on one problem under the caller's limits. One that raises is out, and the reason says so."""
     asked = "why_not"
     try:
-        reason = algorithm.why_not(problem)
+        reason = algorithm.why_not(problem) or algorithm.too_old(ctx.capability)
         if reason is not None:
             return Candidate(algorithm, reason)
         asked = "cost"
@@ -102,13 +102,16 @@ def rank(
     accuracy: str = "normwise",
     workspace_limit: int | str | None = None,
     threads: int = 1,
+    capability: tuple[int, int] | None = None,
 ) -> list[Candidate]:
     """Every algorithm of the backend: those that can run first, fastest estimate first; then the refusals by name.
+
+    capability: of the device, where that is known.
 
     What states no cost or no error model comes after those that do, and `pick` never takes it.
     """
     choice("accuracy", accuracy, ACCURACIES)
-    ctx, limit = Context(threads=threads), parse_bytes(workspace_limit)
+    ctx, limit = Context(threads=threads, capability=capability), parse_bytes(workspace_limit)
     return list(_ranked(registry.available(backend), problem, ctx, accuracy, limit))
 
 
@@ -141,6 +144,7 @@ def named(
     accuracy: str = "normwise",
     workspace_limit: int | str | None = None,
     threads: int = 1,
+    capability: tuple[int, int] | None = None,
 ) -> Candidate:
     """The candidate of that name, or UnsupportedError with its reason: what is named never falls back.
 
@@ -149,7 +153,8 @@ def named(
     choice("accuracy", accuracy, ACCURACIES)
     accuracy = "reduced" if accuracy == "normwise" else accuracy
     algorithm = registry.get_algorithm(name, backend)
-    candidate = consider(algorithm, problem, Context(threads=threads), accuracy, parse_bytes(workspace_limit))
+    ctx = Context(threads=threads, capability=capability)
+    candidate = consider(algorithm, problem, ctx, accuracy, parse_bytes(workspace_limit))
     if candidate.reason is not None:
         raise UnsupportedError(f"algorithm={name!r} cannot run {problem}: {candidate.reason}") from candidate.error
     return candidate

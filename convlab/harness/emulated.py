@@ -5,6 +5,9 @@ out of bounds or read of what nothing has written. The result is compared with t
 counted; the machine code is read. Only time is modelled (convlab.machinecode.model).
 """
 
+import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -33,8 +36,8 @@ class KernelFigures:
     instructions: of warps. requested: bytes that threads ask of global memory; compulsory: bytes of it that are read
     or written, each counted once. wavefronts: of shared memory, conflicts: those beyond the fewest possible. sectors:
     of global memory over the fewest that the requested bytes would take. registers: of a thread. occupancy: warps that
-    an SM holds over those it could. ffma: the multiply-adds' share of the hot loop (None: it has no products).
-    seconds: modelled, bound_by what.
+    an SM holds over those it could. ffma, tensor: the share of multiply-adds and of tensor cores' products of the hot
+    loop (None: it has none). seconds: modelled, bound_by what.
     """
 
     name: str
@@ -51,6 +54,7 @@ class KernelFigures:
     spilled: int
     occupancy: float
     ffma: float | None
+    tensor: float | None
     seconds: float
     bound_by: str
 
@@ -113,8 +117,9 @@ def emulate(
 
 
 def _row(name: str, problem: ConvProblem, operands: tuple[Any, ...], expected: np.ndarray, gpu: Gpu) -> EmulatedRow:
+    ctx = Context(capability=gpu.capability)
     try:
-        candidate = select.consider(registry.get_algorithm(name, "cuda"), problem, Context(), accuracy="reduced")
+        candidate = select.consider(registry.get_algorithm(name, "cuda"), problem, ctx, accuracy="reduced")
         if candidate.reason is not None:
             return EmulatedRow(name, "failed" if candidate.error else "refused", candidate.reason)
         backward_weights = problem.direction == "backward_weights"
@@ -148,7 +153,7 @@ def _figures(code: MachineCode, launches: Sequence[Counters], gpu: Gpu) -> Kerne
     times = [_modelled(code, counters, gpu) for counters in launches]
     longest = max(times, key=lambda time: time.seconds)
     transactions, ideal = (sum(getattr(c.device, field) for c in launches) for field in ("transactions", "ideal"))
-    hot = code.hot if code.hot and code.hot.kinds["ffma"] else None
+    hot, kinds = code.hot, code.hot.kinds if code.hot else Counter[str]()
     return KernelFigures(
         name=launches[0].function,
         launches=len(launches),
@@ -163,19 +168,29 @@ def _figures(code: MachineCode, launches: Sequence[Counters], gpu: Gpu) -> Kerne
         registers=code.usage.registers,
         spilled=code.usage.spill_stores,
         occupancy=code.occupancy.fraction,
-        ffma=hot.ffma_share if hot else None,
+        ffma=hot.ffma_share if hot and kinds["ffma"] else None,
+        tensor=hot.tensor_share if hot and kinds["tensor"] else None,
         seconds=sum(time.seconds for time in times),
         bound_by=longest.bound_by,
     )
 
 
 def _modelled(code: MachineCode, counters: Counters, gpu: Gpu) -> Modelled:
-    """The model of one launch; by its bytes alone where its hot loop has no float32 products."""
+    """The model of one launch; by its bytes alone where its hot loop has no products."""
     moved = counters.read + counters.written
-    if code.hot is None or not code.hot.kinds["ffma"]:
+    if code.hot is None or not (code.hot.kinds["tensor"] or code.hot.kinds["ffma"]):
         return Modelled({"memory": moved / (gpu.bandwidth * 1e9)}, 0.0)
-    multiply_adds = sum(n for opcode, n in counters.by_opcode().items() if opcode.startswith("fma.")) * _WARP
+    on_tensor = bool(code.hot.kinds["tensor"])
+    multiply_adds = sum(n * _multiply_adds(opcode, on_tensor) for opcode, n in counters.by_opcode().items())
     return modelled(gpu, code.hot, 2 * multiply_adds, counters.shared.transactions, moved, counters.blocks)
+
+
+def _multiply_adds(opcode: str, on_tensor: bool) -> int:
+    """What an instruction of a warp does of them, on tensor cores or not."""
+    if not on_tensor:
+        return _WARP if opcode.startswith("fma.") else 0
+    shape = re.match(r"mma\.m(\d+)n(\d+)k(\d+)\.", opcode)
+    return math.prod(map(int, shape.groups())) if shape else 0
 
 
 def as_json(report: EmulatedReport) -> dict[str, Any]:

@@ -65,9 +65,16 @@ def _cells(kernel: KernelFigures) -> tuple[str, ...]:
         conflicts,
         str(kernel.registers) + ("!" if kernel.spilled else ""),
         f"{100 * kernel.occupancy:.0f}",
-        "-" if kernel.ffma is None else f"{100 * kernel.ffma:.0f}",
+        _products(kernel),
         short(1e6 * kernel.seconds),
     )
+
+
+def _products(kernel: KernelFigures) -> str:
+    """Of the hot loop: "84" multiply-adds, "48T" products on tensor cores."""
+    if kernel.tensor is not None:
+        return f"{100 * kernel.tensor:.0f}T"
+    return "-" if kernel.ffma is None else f"{100 * kernel.ffma:.0f}"
 
 
 def _notes(report: EmulatedReport) -> list[str]:
@@ -78,6 +85,8 @@ def _notes(report: EmulatedReport) -> list[str]:
         "bytes / least: requested of global memory over those read or written at least once. bank confl.: of the "
         "wavefronts of shared memory. occup.: warps an SM holds. FFMA: share of the hot loop's machine code."
     )
+    if any(kernel.tensor is not None for kernel in kernels):
+        notes.append("T: share of products on tensor cores (HMMA), of which an instruction does 32 to 64 FFMAs.")
     if any(kernel.spilled for kernel in kernels):
         notes.append("! spills registers to local memory.")
     if any(row.accuracy and not row.accuracy.stated for row in report.of("ok")):

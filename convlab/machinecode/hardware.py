@@ -15,6 +15,10 @@ class Multiprocessor:
     """An SM: CUDA C++ Programming Guide, "Compute Capabilities", its tables of specifications and of throughput.
 
     shared, block_shared: bytes of shared memory of an SM and the most of one block. fp32, fp64: multiply-adds a clock.
+    tensor_fp16, tensor_tf32: of the tensor cores, dense, summed in float32 (0: they have none); from the peaks that
+    NVIDIA prints of the GPUs below. From sm_90 on it takes instructions of several warps to reach them: mma.sync
+    reaches 62 % on sm_90 (Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via
+    Microbenchmarking", 2024, section V).
     """
 
     warps: int
@@ -23,17 +27,19 @@ class Multiprocessor:
     block_shared: int
     fp32: int
     fp64: int
+    tensor_fp16: int
+    tensor_tf32: int
     registers: int = 65536
 
 
 SMS: dict[Capability, Multiprocessor] = {
-    (7, 5): Multiprocessor(32, 16, 65536, 65536, 64, 2),
-    (8, 0): Multiprocessor(64, 32, 167936, 166912, 64, 32),
-    (8, 6): Multiprocessor(48, 16, 102400, 101376, 128, 2),
-    (8, 9): Multiprocessor(48, 24, 102400, 101376, 128, 2),
-    (9, 0): Multiprocessor(64, 32, 233472, 232448, 128, 64),
-    (10, 0): Multiprocessor(64, 32, 233472, 232448, 128, 64),
-    (12, 0): Multiprocessor(48, 24, 102400, 101376, 128, 2),
+    (7, 5): Multiprocessor(32, 16, 65536, 65536, 64, 2, 512, 0),
+    (8, 0): Multiprocessor(64, 32, 167936, 166912, 64, 32, 1024, 512),
+    (8, 6): Multiprocessor(48, 16, 102400, 101376, 128, 2, 512, 256),
+    (8, 9): Multiprocessor(48, 24, 102400, 101376, 128, 2, 256, 128),
+    (9, 0): Multiprocessor(64, 32, 233472, 232448, 128, 64, 2048, 1024),
+    (10, 0): Multiprocessor(64, 32, 233472, 232448, 128, 64, 4096, 2048),
+    (12, 0): Multiprocessor(48, 24, 102400, 101376, 128, 2, 256, 128),
 }
 
 
@@ -54,11 +60,16 @@ class Gpu:
     @property
     def peak(self) -> float:
         """float32 FLOP/s without tensor cores."""
-        return 2e9 * self.sms * self.sm.fp32 * self.clock
+        return self.peak_of("fp32")
+
+    def peak_of(self, unit: str) -> float:
+        """FLOP/s of the multiply-adds of a Multiprocessor's field, at the boost clock."""
+        return 2e9 * self.sms * getattr(self.sm, unit) * self.clock
 
 
 # NVIDIA's data sheets and architecture white papers (Turing 2018, A100 2020, GA102 2021, Ada 2022, H100 2022,
-# Blackwell 2025): the fp32 peaks that they print are these SMs at these clocks.
+# Blackwell 2025): the fp32 peaks that they print are these SMs at these clocks. Those of tensor cores are, too, but for
+# the H100, the H200 and the B200, where they are printed for a clock that is 6 to 8 % lower.
 GPUS = {
     gpu.name: gpu
     for gpu in (

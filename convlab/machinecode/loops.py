@@ -43,6 +43,27 @@ class Loop:
         return self.kinds["ffma"] / len(self.code)
 
     @property
+    def tensor_share(self) -> float:
+        """The fraction of its instructions that are products of matrices on tensor cores."""
+        return self.kinds["tensor"] / len(self.code)
+
+    @cached_property
+    def products(self) -> dict[str, int]:
+        """Multiply-adds of a pass, of a warp, by what does them: tensor cores, if any do (HMMA), else "fp32"; the names
+        are fields of a Multiprocessor."""
+        found: Counter[str] = Counter()
+        for instruction in self.code:
+            if instruction.head == "HMMA":
+                unit = "tensor_tf32" if "TF32" in instruction.opcode.split(".") else "tensor_fp16"
+                found[unit] += opcodes.flops(instruction) // 2
+        return dict(found) or {"fp32": self.kinds["ffma"] * opcodes.WARP}
+
+    @property
+    def unit(self) -> str:
+        """What does most of its products: "fp32", "tensor_fp16" or "tensor_tf32"."""
+        return max(self.products, key=lambda unit: self.products[unit])
+
+    @property
     def flops(self) -> int:
         """Floating point operations of a pass, of a warp."""
         return sum(opcodes.flops(instruction) for instruction in self.code)
@@ -72,12 +93,14 @@ class Loop:
         imad = count["imad"] + sum(n for name, n in self.names.items() if name.startswith("IMAD.MOV"))
         of_imad = imad * opcodes.WARP / _LANES
         alone = multiply * opcodes.WARP / fp32
+        on_tensor = sum(n / getattr(sm, unit) for unit, n in self.products.items() if unit != "fp32" and n)
         return {
             "issue": float(len(self.code)),
             "multiply-add": alone + of_imad if fp32 <= _LANES else max(alone + imad, of_imad),
             "integer": integer * opcodes.WARP / _LANES,
             "float64": count["fp64"] * opcodes.WARP / fp64,
             "special": count["special"] * opcodes.WARP / _SPECIAL_LANES,
+            "tensor": on_tensor * PARTITIONS,
         }
 
     @property
@@ -89,9 +112,9 @@ class Loop:
 
     @property
     def peak_fraction(self) -> float:
-        """The fraction of the float32 peak that the pipes allow: what the multiply-adds alone would take over it."""
-        lanes = SMS[self.capability].fp32 / PARTITIONS
-        return self.kinds["ffma"] * opcodes.WARP / lanes / self.bound[1]
+        """The fraction of its `unit`'s peak that the pipes allow: what the products alone would take over it."""
+        alone = self.products[self.unit] / getattr(SMS[self.capability], self.unit) * PARTITIONS
+        return alone / self.bound[1]
 
 
 def loops(code: list[Instruction], capability: Capability) -> list[Loop]:

@@ -14,7 +14,8 @@ from .loops import Loop
 
 @dataclass(frozen=True)
 class Modelled:
-    """Seconds of each of the bounds, by name, and what of the GPU's float32 peak the largest of them leaves."""
+    """Seconds of each of the bounds, by name, and what the largest of them leaves of the GPU's peak: float32's, or the
+    tensor cores' where the products are theirs."""
 
     bounds: dict[str, float]
     peak_fraction: float
@@ -38,10 +39,10 @@ def modelled(gpu: Gpu, hot: Loop, flops: float, wavefronts: float, bytes_: float
     move `bytes_` between the device's memory and its cores."""
     if hot.capability != gpu.capability:
         raise ValueError(f"machine code for {hot.capability} says nothing of the {gpu.name}, which is {gpu.capability}")
-    even = balance(blocks, gpu.sms)
+    even, peak = balance(blocks, gpu.sms), gpu.peak_of(hot.unit)
     bounds = {
-        f"pipe ({hot.bound[0]})": flops / (gpu.peak * hot.peak_fraction) / even,
+        f"pipe ({hot.bound[0]})": flops / (peak * hot.peak_fraction) / even,
         "shared memory": wavefronts / (gpu.sms * gpu.clock * 1e9) / even,
         "memory": bytes_ / (gpu.bandwidth * 1e9),
     }
-    return Modelled(bounds, flops / gpu.peak / max(bounds.values()))
+    return Modelled(bounds, flops / peak / max(bounds.values()))

@@ -42,17 +42,22 @@ class MachineCode:
         self,
         *,
         ffma: float | None = None,
+        tensor: float | None = None,
         registers: int | None = None,
         warps: int | None = None,
         local: bool = False,
         double: bool = False,
     ) -> list[str]:
-        """What it is held to and is not, in words: at least a share of multiply-adds in the hot loop, at most so many
-        registers, at least so many warps on an SM; local memory (spills) and float64 only where they are allowed."""
+        """What it is held to and is not, in words: at least a share of multiply-adds in the hot loop, or of products on
+        tensor cores, at most so many registers, at least so many warps on an SM; local memory (spills) and float64 only
+        where they are allowed."""
         found, usage, hot, kinds = [], self.usage, self.hot, self.kinds
         share = hot.ffma_share if hot else 0.0
         if ffma is not None and share < ffma:
             found.append(f"{share:.1%} of the hot loop are multiply-adds, not {ffma:.0%}")
+        on_tensor = hot.tensor_share if hot else 0.0
+        if tensor is not None and on_tensor < tensor:
+            found.append(f"{on_tensor:.1%} of the hot loop are products on tensor cores, not {tensor:.0%}")
         if registers is not None and usage.registers > registers:
             found.append(f"{usage.registers} registers, more than {registers}")
         if warps is not None and self.occupancy.warps < warps:
@@ -77,9 +82,12 @@ class MachineCode:
             return "\n".join([*lines, f"{len(self.code)} instructions, no loop"])
         kinds = ", ".join(f"{count} {kind}" for kind, count in hot.kinds.most_common())
         pipes = ", ".join(f"{name} {clocks:g}" for name, clocks in hot.pipes.items() if clocks)
+        share = f"{hot.ffma_share:.1%} multiply-adds"
+        if hot.kinds["tensor"]:
+            share = f"{hot.tensor_share:.1%} products on tensor cores"
         lines += [
-            f"hot loop: {len(hot.code)} instructions, {hot.ffma_share:.1%} multiply-adds: {kinds}",
-            f"clocks a warp and pass: {pipes}; at most {hot.peak_fraction:.0%} of the float32 peak",
+            f"hot loop: {len(hot.code)} instructions, {share}: {kinds}",
+            f"clocks a warp and pass: {pipes}; at most {hot.peak_fraction:.0%} of the {hot.unit} peak",
         ]
         if hot.flops:
             bytes_ = {"global": hot.global_bytes, "shared": hot.shared_bytes}

@@ -92,6 +92,22 @@ def test_figures(tmp_path):
     assert moved <= kernel["seconds"] < 1e-4
 
 
+def test_products_on_tensor_cores(tmp_path):
+    """Their share is told apart from that of multiply-adds, and their pipe bounds the model."""
+    path = tmp_path / "found.json"
+    options = (*EMULATE, "--algorithm", "im2col-mma", "--algorithm", "im2col", "--gpu", "A100", "--json", path)
+    output = run("bench", "mb1ic64ih8oc64oh8kh1", *options)
+    assert all(len(line) <= 80 for line in output.splitlines())
+    assert "T: share of products on tensor cores" in output
+    rows = {row["algorithm"]: row["kernels"][0] for row in json.loads(path.read_text())["reports"][0]["rows"]}
+    assert rows["im2col"]["tensor"] is None
+    assert rows["im2col-mma"]["ffma"] is None
+    assert f" {100 * rows['im2col-mma']['tensor']:.0f}T " in output
+    assert rows["im2col-mma"]["seconds"] < rows["im2col"]["seconds"]
+    refused = run("bench", SMALL, *EMULATE, "--algorithm", "im2col-mma", "--gpu", "T4", code=1)
+    assert "im2col-mma: it needs compute capability 8.0, this device has 7.5" in refused
+
+
 def test_race_is_a_failure(stub):
     stub(racing)
     output = run("bench", SMALL, *EMULATE, "--algorithm", "stub", code=1)

@@ -98,6 +98,11 @@ def test_what_a_kernel_is_held_to():
     assert code.misses(warps=65) == [f"{code.occupancy.warps} warps on an SM, fewer than 65"]
 
 
+def test_tensor_cores_in_words():
+    code = compiled(dot, (VECTOR, VECTOR, VECTOR), (8, 0), 128)
+    assert code.misses(tensor=0.1) == ["0.0% of the hot loop are products on tensor cores, not 10%"]
+
+
 def test_report_says_it_in_words():
     report = compiled(dot, (VECTOR, VECTOR, VECTOR), (8, 0), 128).report()
     assert report.startswith("sm_80: ")
@@ -152,6 +157,29 @@ def test_loops_and_their_pipes():
     inner = loops(instructions(SASS)["kernel"], (9, 0))[1]
     assert inner.pipes["multiply-add"] == 3
     assert inner.bound == ("issue", 5)
+
+
+@pytest.mark.parametrize(("capability", "clocks"), [((8, 0), 8), ((8, 6), 16), ((9, 0), 4)])
+def test_products_on_tensor_cores(capability, clocks):
+    """A100: 1024 multiply-adds of float16 a clock and SM, half as many of TF32, which HMMA does half of."""
+    body = SASS.replace("FFMA R0, R4, R8, R0", "HMMA.16816.F32 R0, R4, R8, R0")
+    loop = loops(
+        instructions(body.replace("FFMA R0, R5, R9, R0", "HMMA.1688.F32.TF32 R0, R5, R9, R0"))["kernel"], capability
+    )[1]
+    assert loop.products == {"tensor_fp16": 16 * 8 * 16, "tensor_tf32": 16 * 8 * 8}
+    assert (loop.unit, loop.tensor_share, loop.ffma_share) == ("tensor_fp16", 2 / 5, 0)
+    assert loop.pipes["tensor"] == 2 * clocks
+    assert loop.bound == ("tensor", 2 * clocks)
+    assert loop.peak_fraction == 1 / 2  # of float16's, while TF32's products take as long
+
+
+@pytest.mark.parametrize(
+    ("name", "fp16", "tf32"),
+    [("T4", 65, 0), ("A100", 312, 156), ("A6000", 154.8, 77.4), ("RTX4090", 165.2, 82.6), ("RTX5090", 209.5, 104.8)],
+)
+def test_peaks_of_tensor_cores_are_those_of_the_data_sheets(name, fp16, tf32):
+    assert GPUS[name].peak_of("tensor_fp16") == pytest.approx(fp16 * 1e12, rel=0.01)
+    assert GPUS[name].peak_of("tensor_tf32") == pytest.approx(tf32 * 1e12, rel=0.01)
 
 
 @pytest.mark.parametrize(

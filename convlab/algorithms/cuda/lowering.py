@@ -27,8 +27,11 @@ class Prepared(NamedTuple):
     nothing: Any
 
 
-def prepare(problem: ConvProblem, weight: Any, ctx: Context, block: int, channel_block: int = 1) -> Prepared:
-    """Tables and panels for every sweep. block, channel_block: as weights.pack takes them."""
+def prepare(
+    problem: ConvProblem, weight: Any, ctx: Context, block: int, channel_block: int = 1, packing: Any = weights
+) -> Prepared:
+    """Tables and panels for every sweep. block, channel_block: as weights.pack takes them. packing: the module whose
+    `pack` makes the panels, weights or rows."""
     device, work, stream = ctx.device, extent(problem), ctx.stream or 0
     kernel, depth = math.prod(problem.kernel), problem.in_channels // problem.groups
     group = problem.out_channels // problem.groups * depth * kernel
@@ -36,9 +39,9 @@ def prepare(problem: ConvProblem, weight: Any, ctx: Context, block: int, channel
     flat = ordered(weight, device, stream).reshape(math.prod(problem.w_shape))
     passes = []
     for sweep in sweeps(problem):
-        size = weights.size(work.groups, work.filters, work.channels, len(sweep.weights), block, channel_block)
-        panels = device.empty(size, example(problem).dtype)
-        weights.pack(
+        size = packing.size(work.groups, work.filters, work.channels, len(sweep.weights), block, channel_block)
+        panels = device.empty(size, _stored(problem, packing))
+        packing.pack(
             flat, work.groups, work.filters, work.channels, (group, *strides),
             device.array(sweep.weights.astype(np.int32)), block, channel_block, panels, stream,
         )  # fmt: skip
@@ -46,11 +49,18 @@ def prepare(problem: ConvProblem, weight: Any, ctx: Context, block: int, channel
     return Prepared(passes, device.empty(0, problem.dtype))
 
 
-def prepared(problem: ConvProblem, block: int, channel_block: int = 1) -> Mapping[str, ArraySpec]:
+def _stored(problem: ConvProblem, packing: Any) -> np.dtype:
+    """The dtype of panels: the sums', or of rows the problem's."""
+    return example(problem).dtype if packing is weights else problem.dtype
+
+
+def prepared(
+    problem: ConvProblem, block: int, channel_block: int = 1, packing: Any = weights
+) -> Mapping[str, ArraySpec]:
     """What the panels take beyond a copy of the weights."""
-    work, dtype = extent(problem), example(problem).dtype
+    work, dtype = extent(problem), _stored(problem, packing)
     sizes = [
-        weights.size(work.groups, work.filters, work.channels, len(sweep.weights), block, channel_block)
+        packing.size(work.groups, work.filters, work.channels, len(sweep.weights), block, channel_block)
         for sweep in sweeps(problem)
     ]
     more = sum(sizes) * dtype.itemsize - math.prod(problem.w_shape) * problem.dtype.itemsize

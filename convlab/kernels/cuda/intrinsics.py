@@ -131,11 +131,25 @@ def bits_float(typing: Any, value: Any) -> Any:
 
 
 @intrinsic
+def pair_bits(typing: Any, low: Any, high: Any) -> Any:
+    """The bits of two float16, the first in the lower half, as a uint32.
+
+    Where it stands: as an instruction that LLVM may not move, it does not wait for loads before its turn.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        halves = [builder.bitcast(value, ir.IntType(16)) for value in args]
+        return _assembly(builder, _WORD, "mov.b32 $0, {$1, $2};", "=r,h,h", halves, True)
+
+    return types.uint32(types.float16, types.float16), generate
+
+
+@intrinsic
 def to_tf32(typing: Any, value: Any) -> Any:
     """A float32 rounded to TF32, as the bits that `mma_tf32` takes (sm_80)."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _assembly(builder, _WORD, "cvt.rna.tf32.f32 $0, $1;", "=r,f", [args[0]], False)
+        return _assembly(builder, _WORD, "cvt.rna.tf32.f32 $0, $1;", "=r,f", [args[0]], True)
 
     return types.uint32(types.float32), generate
 

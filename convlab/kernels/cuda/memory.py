@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.cuda.extending import intrinsic
 
 _WORD, _LONG = ir.IntType(32), ir.IntType(64)
-_GLOBAL_SPACE = 1
+_GLOBAL_SPACE, _SHARED_SPACE = 1, 3
 
 
 def _word(builder: Any, value: Any) -> Any:
@@ -82,6 +82,19 @@ def load4(typing: Any, array: Any, address: Any) -> Any:
 
 
 @intrinsic
+def words4(typing: Any, address: Any) -> Any:
+    """The 16 bytes at an address that is aligned to 16, as four uint32."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(_long(builder, args[0]), ir.PointerType(ir.VectorType(_WORD, 4), _GLOBAL_SPACE))
+        loaded = builder.load(pointer)
+        loaded.align = 16
+        return cgutils.pack_array(builder, [builder.extract_element(loaded, _WORD(i)) for i in range(4)])
+
+    return types.UniTuple(types.uint32, 4)(address), generate
+
+
+@intrinsic
 def store(typing: Any, array: Any, address: Any, value: Any) -> Any:
     """Write an element, of the array's type, at an address."""
 
@@ -124,3 +137,22 @@ def chosen(typing: Any, condition: Any, a: Any, b: Any) -> Any:
         return builder.select(context.cast(builder, args[0], signature.args[0], types.boolean), *args[1:])
 
     return a(condition, a, a), generate
+
+
+@intrinsic
+def copy16(typing: Any, shared: Any, to: Any, address: Any) -> Any:
+    """Begin to copy 16 bytes from an address to a flat index of a shared array, past L1 and the registers (sm_80); both
+    places are aligned to 16 bytes. intrinsics.cp_async_commit and the waits say when it has landed."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = signature.args[0]
+        start = context.make_array(array)(context, builder, value=args[0]).data
+        offset = builder.ptrtoint(builder.addrspacecast(start, ir.PointerType(_WORD, _SHARED_SPACE)), _WORD)
+        scaled = builder.mul(_word(builder, args[1]), _WORD(context.get_abi_sizeof(start.type.pointee)))
+        function = ir.FunctionType(ir.VoidType(), [_WORD, _LONG])
+        text = "cp.async.cg.shared.global [$0], [$1], 16;"
+        asm = ir.InlineAsm(function, text, "r,l,~{memory}", side_effect=True)
+        builder.call(asm, [builder.add(offset, scaled), _long(builder, args[2])])
+        return context.get_dummy_value()
+
+    return types.void(shared, to, address), generate
