@@ -225,15 +225,22 @@ def _result(y: np.ndarray, upright: bool, memory: np.ndarray | None) -> np.ndarr
 
 
 def _bound(problem: ConvProblem, operands: Sequence[Any]) -> np.ndarray:
+    return bound(_scheme(problem.without_epilogue()), problem, operands)
+
+
+def bound(
+    scheme: Scheme, problem: ConvProblem, operands: Sequence[Any], *, images_together: bool = False
+) -> np.ndarray:
     """|err| ≤ γ(t)·S, S = E·k·max|w|·max|x| over a group and an image, for blocks of k steps; γ(t) = t·u/(1 − t·u).
 
+    images_together: they are one matrix, and max|x| that of all.
     E is the largest Σ |coefficients| of products of blocks in a block of the result (12 for Strassen's scheme, 144
     where it is applied twice), t the roundings that a value meets: in the sums of its operands, in k products, and in
     the sum of the result. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 23.2.2.
     """
     from . import lowering
 
-    scheme, work = _scheme(problem.without_epilogue()), lowering.extent(problem)
+    work = lowering.extent(problem)
     growth = np.zeros((scheme.rows, scheme.columns))
     for product in scheme.products:
         weight = [sum(abs(float(term.coefficient)) for term in side) for side in product[:2]]
@@ -247,6 +254,8 @@ def _bound(problem: ConvProblem, operands: Sequence[Any]) -> np.ndarray:
     x = np.abs(np.asarray(operands[0])).astype(np.float64)
     x = x if problem.layout == "channels_first" else np.moveaxis(x, -1, 1)
     largest = x.reshape(work.images, work.groups, math.prod(x.shape[1:]) // work.groups).max(2, initial=0)
+    if images_together:
+        largest = np.broadcast_to(largest.max(0, initial=0), largest.shape)
     weights = np.abs(np.asarray(operands[1])).astype(np.float64)
     weights = weights.reshape(work.groups, weights.size // work.groups).max(1, initial=0)
     size = np.repeat(growth.max() * steps * largest * weights, work.filters, 1)
