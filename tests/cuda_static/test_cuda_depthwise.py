@@ -28,11 +28,14 @@ GEOMETRIES = {
 
 
 def of(kind, **options):
+    """channels_last with more channels, which then are what lanes are."""
     given = dict(GEOMETRIES[kind])
-    x = given.pop("x")
+    (images, channels, *size), w = given.pop("x"), given.pop("w")
+    x = (images, channels, *size)
     if options.get("layout") == "channels_last":
-        x = (x[0], *x[2:], x[1])
-    return problem(x, given.pop("w"), groups=GEOMETRIES[kind]["x"][1], **given, **options)
+        multiplier, channels = w[0] // channels, 9
+        x, w = (images, *size, channels), (multiplier * channels, *w[1:])
+    return problem(x, w, groups=channels, **given, **options)
 
 
 def solve(device, problem, operands, out=None):

@@ -63,7 +63,7 @@ class Depthwise(Algorithm):
             panels = device.empty(_size(problem, sweep), example(problem).dtype)
             weights.pack(
                 flat, 1, filters, work.channels, (0, work.channels * kernel, kernel),
-                device.array(sweep.weights.astype(np.int32)), 1, 1, panels, stream,
+                device.array(sweep.weights.astype(np.int32)), filters if _by_channels(problem) else 1, 1, panels, stream,
             )  # fmt: skip
             passes.append((sweep, window(sweep.taps, device.array), panels))
         return Prepared(passes, device.empty(0, problem.dtype))
@@ -78,9 +78,11 @@ class Depthwise(Algorithm):
         ctx: Context,
     ) -> None:
         from ...kernels.cuda.depthwise import depthwise
+        from ...kernels.cuda.depthwise_last import depthwise_last
         from . import lowering
 
-        lowering.run(depthwise, problem, operands, state, out, ctx)
+        launcher = depthwise_last if _by_channels(problem) else depthwise
+        lowering.run(launcher, problem, operands, state, out, ctx)
 
 
 def _sweeps(problem: ConvProblem) -> list[Any]:
@@ -89,6 +91,12 @@ def _sweeps(problem: ConvProblem) -> list[Any]:
     from ..lowering import sweeps
 
     return [ascending(sweep) for sweep in sweeps(problem)]
+
+
+def _by_channels(problem: ConvProblem) -> bool:
+    """Whether lanes are channels: where these lie side by side, and fill a sector of memory."""
+    sector = 32
+    return problem.layout == "channels_last" and problem.in_channels * problem.dtype.itemsize >= sector
 
 
 def _size(problem: ConvProblem, sweep: Any) -> int:

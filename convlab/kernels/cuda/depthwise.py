@@ -1,7 +1,7 @@
 """Depthwise convolution, the lanes of a warp side by side along a row: every input is read about once.
 
 A lane stands for a position of the padded row, an input or a zero, and holds what lies there in some rows below each
-other: all that ROWS outputs read in one column. What the other columns of the kernel read, other lanes hold, and a
+other: all that the outputs of a column read in one column. What the other columns of the kernel read, other lanes hold, and a
 shuffle brings it; so it does the weights, which are a warp's in common. Of an image only what surrounds a tile is read
 more than once, and padding is looked up once a column and row. Narrow images lie next to each other in a warp.
 Lu, Zhang and Wang, "Optimizing GPU Memory Transactions for Convolution Operations", CLUSTER 2020, section III, whose
@@ -17,14 +17,15 @@ from numba import cuda, from_dtype, int32
 from .compile import inlined, jit, launch
 from .epilogue import activated, with_bias
 from .intrinsics import ld1
-from .memory import address, load, moved, quotient, store
-from .window import Window, source_of
+from .memory import address, load, moved, store
+from .window import divided, images_as_rows, source_of
 
 _WARP, _WARPS = 32, 4
 _THREADS = _WARP * _WARPS
 _ALL = 0xFFFFFFFF  # lanes
-ROWS = 7  # of outputs of a thread, at the most: 224 and its halves are multiples of it
-_TOGETHER = 7  # taps of a row or a column that are taken together, at the most
+ROWS = (1, 2, 4, 7, 14)  # of outputs of a thread: 224 and its halves are multiples of 7
+_HELD = 20  # rows of inputs that registers hold
+_FIXED = 8  # rows that take as long as what a thread does besides them
 _REACH = 24  # positions from the first to the last of them in a row, at the most, so that a warp has outputs left
 
 
@@ -48,7 +49,16 @@ def kernel(storage: Any, total: Any, block: Any, rows: int, mapped: Any, activat
             value = load(weights, start, tap // points * row + tap % points, stride)
         return value
 
-    @jit(_THREADS, 8 if item == 4 else 4)
+    @inlined
+    def products(values: Any, low: Any, high: Any, column: Any, sums: Any) -> Any:
+        """The taps of one column times what lies there."""
+        for m in range(lines):
+            tap = m * points + column
+            w = cuda.shfl_sync(_ALL, low if tap < _WARP else high, tap & (_WARP - 1))
+            for o in range(rows):
+                sums[o] += w * values[o * step + m]
+
+    @jit(_THREADS, 5 if item == 4 else 3)
     def depthwise(
         x: Any, weights: Any, bias: Any, table: Any, y: Any, x_image: Any, x_channel: Any, x_plane: Any, x_row: Any,
         x_column: Any, y_image: Any, y_channel: Any, y_plane: Any, y_row: Any, y_column: Any, channels: Any,
@@ -64,15 +74,13 @@ def kernel(storage: Any, total: Any, block: Any, rows: int, mapped: Any, activat
         first_strip = int32((cuda.blockIdx.x * _WARPS + t // _WARP) * together)
         if first_strip >= strips:
             return
-        member = int32(lane * of_span >> 16)
-        place = int32(lane - member * span)
-        exists = member < together and first_strip + member < strips
-        rest, tile = quotient(min(int32(first_strip + member), int32(strips - 1)), tiles)
-        rest, block = quotient(rest, blocks)
-        image, plane = rest, 0
-        if depth > 1:
-            image, plane = quotient(rest, depth)
-        row, plane = int32(block * rows), int32(plane)
+        member = int32(int32(lane * of_span) >> 16)
+        place, strip = int32(lane - member * span), int32(first_strip + member)
+        exists = member < together and strip < strips
+        rest, tile = divided(min(strip, int32(strips - 1)), tiles)
+        rest, block = divided(rest, blocks)
+        image, plane = divided(rest, depth)
+        row = int32(block * rows)
 
         sums = cuda.local.array(rows, total)
         v, s = cuda.local.array(height, total), cuda.local.array(height, total)
@@ -111,14 +119,11 @@ def kernel(storage: Any, total: Any, block: Any, rows: int, mapped: Any, activat
                         low, high = own(weights, of_block, lane, k_taps, weight_step), zero
                         if taps > _WARP:
                             high = own(weights, of_block, lane + _WARP, k_taps, weight_step)
-                        for n in range(points):
+                        products(v, low, high, 0, sums)
+                        for n in range(1, points):
                             for r in range(height):
                                 s[r] = cuda.shfl_down_sync(_ALL, v[r], int32(n * k_space))
-                            for m in range(lines):
-                                tap = m * points + n
-                                w = cuda.shfl_sync(_ALL, low if tap < _WARP else high, tap & (_WARP - 1))
-                                for o in range(rows):
-                                    sums[o] += w * s[o * step + m]
+                            products(s, low, high, n, sums)
                         k = int32(k + points)
                     j = int32(j + lines)
                 weight = moved(weight, j_taps * k_taps, weight_step)
@@ -126,7 +131,7 @@ def kernel(storage: Any, total: Any, block: Any, rows: int, mapped: Any, activat
             x_start += x_channel
             channel = int32(channel + 1)
 
-        column = int32(place * of_step >> 16)
+        column = int32(int32(place * of_step) >> 16)
         output = int32(tile * columns + column)
         if exists and column * point_step == place and column < columns and output < width:
             of_filter = total(ld1(bias, filter_)) if biased else zero
@@ -139,16 +144,6 @@ def kernel(storage: Any, total: Any, block: Any, rows: int, mapped: Any, activat
     return depthwise
 
 
-def tap_block(taps: Window) -> tuple[int, int, int]:
-    """(lines, points, step) as `kernel` takes them: as many taps as divide them evenly and lie together."""
-    table = taps.tables
-    lines, points = (next((n for n in range(_TOGETHER, 0, -1) if count % n == 0), 1) for count in (table.j, table.k))
-    if (points - 1) * taps.spaces[2] > _REACH:
-        points = 1
-    regular = taps.spaces[1] == 1 and table.line_step <= 2
-    return (lines, points, table.line_step) if regular else (1, points, 1)
-
-
 def depthwise(
     x: Any, weights: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any, stream: Any = 0
 ) -> None:
@@ -159,26 +154,34 @@ def depthwise(
     one filter). bias: a device array of one storage element a channel of y, or empty. taps: a Window (cuda.window).
     activation: its code (cpu.epilogue). zero: of the accumulators' type: float32, for float16 too, or float64.
     """
-    images = extent.images
-    if images * taps.tables.outputs * extent.groups * extent.filters == 0:
+    if extent.images * taps.tables.outputs * extent.groups * extent.filters == 0:
         return
-    if taps.is_one_row:
-        taps, images = taps.of_images(images), 1
-        x, y = (each._replace(image=0, row=each.image) for each in (x, y))
-    table, (lines, points, step) = taps.tables, tap_block(taps)
-    unit = 1 if step == table.line_step else table.line_step
+    taps, images, x, y = images_as_rows(taps, extent.images, x, y)
+    table, (lines, step), points = taps.tables, taps.sliding(1), taps.together(2)
+    points = points if (points - 1) * taps.spaces[2] <= _REACH else 1
     reach = (points - 1) * taps.spaces[2]
     columns = min(table.width, (_WARP - 1 - reach) // table.point_step + 1)
     tiles = -(-table.width // columns)
     columns = -(-table.width // tiles)  # as even as can be
     span = (columns - 1) * table.point_step + 1 + reach
     together = _WARP // span
-    rows = next(n for n in (1, 2, 4, ROWS) if n >= min(table.height, ROWS))
+    rows = min((n for n in ROWS if (n - 1) * step + lines <= _HELD), key=lambda n: -(-table.height // n) * (n + _FIXED))
     blocks = -(-table.height // rows)
     strips = images * table.depth * blocks * tiles
     # Quotients of numbers below 32 are products with these, shifted.
     of_span, of_step = ((1 << 16) // n + 1 for n in (span, table.point_step))
-    numbers = (extent.channels, strips, together, span, of_span, columns, of_step, tiles, blocks, unit)
+    numbers = (
+        extent.channels,
+        strips,
+        together,
+        span,
+        of_span,
+        columns,
+        of_step,
+        tiles,
+        blocks,
+        table.line_step // step,
+    )
     arguments = (
         x.data, weights, bias, table.table, y.data,
         *(np.int64(n) for n in (*x[1:], *y[1:])), *(np.int32(n) for n in numbers), *taps.numbers,

@@ -10,6 +10,9 @@ from numba import int32, uint32
 from ..taps import Taps
 from .compile import inlined
 from .geometry import Tables, entry, tables
+from .memory import quotient
+
+_TOGETHER = 7  # taps of an axis, at the most, that a kernel has in its code
 
 
 class Window(NamedTuple):
@@ -29,16 +32,25 @@ class Window(NamedTuple):
         """What kernels take of it beside the table."""
         return (*self.tables.numbers, *(np.int32(n) for n in (*self.spaces, *np.ravel(self.axes))))
 
-    @property
-    def is_one_row(self) -> bool:
-        """Whether images are single rows, so that those of all images may be taken for the rows of one."""
-        table = self.tables
-        return table.depth == table.height == table.i == table.j == 1 and self.axes[:2] == ((0, 1), (0, 1))
+    def together(self, axis: int) -> int:
+        """How many taps of an axis are taken together: as many as divide them evenly."""
+        count = (self.tables.i, self.tables.j, self.tables.k)[axis]
+        return next(n for n in range(_TOGETHER, 0, -1) if count % n == 0)
 
-    def of_images(self, images: int) -> "Window":
-        """The same with images as rows."""
-        axes = (self.axes[0], (0, images), self.axes[2])
-        return self._replace(tables=self.tables._replace(height=images, line_step=1), axes=axes)
+    def sliding(self, axis: int) -> tuple[int, int]:
+        """(taps that are taken together, positions from one output to the next) of an axis where these taps are
+        neighbours, and so are outputs, or every second is; (1, 1) where nothing is shared."""
+        step = (self.tables.plane_step, self.tables.line_step, self.tables.point_step)[axis]
+        return (self.together(axis), step) if self.spaces[axis] == 1 and step <= 2 else (1, 1)
+
+
+def images_as_rows(taps: Window, images: int, x: Any, y: Any) -> tuple[Window, int, Any, Any]:
+    """(window, images, x, y) for kernels, which hold several rows at once: of signals, those of all images are rows."""
+    table = taps.tables
+    if not table.depth == table.height == table.i == table.j == 1 or taps.axes[:2] != ((0, 1), (0, 1)):
+        return taps, images, x, y
+    window = taps._replace(tables=table._replace(height=images, line_step=1), axes=((0, 1), (0, images), taps.axes[2]))
+    return window, 1, *(each._replace(image=0, row=each.image) for each in (x, y))
 
 
 def window(taps: Taps, to_device: Callable[[np.ndarray], Any]) -> Window:
@@ -78,3 +90,12 @@ def source_of(mapped: bool) -> Any:
         return element, uint32(element) < uint32(size)
 
     return looked_up if mapped else shifted
+
+
+@inlined
+def divided(a: Any, b: Any) -> Any:
+    """(a // b, a % b), quickly where b is 1, as it is for most threads."""
+    if b == 1:
+        return int32(a), int32(0)
+    high, low = quotient(a, b)
+    return int32(high), int32(low)
