@@ -15,7 +15,7 @@ from .compile import jit, launch
 from .epilogue import activated, with_bias
 from .intrinsics import ld1
 from .memory import address, load, moved, quotient, store
-from .window import Window, divided, images_as_rows, source_of
+from .window import divided, images_as_rows, source_of
 
 _THREADS = 128
 # Lines that a tile of so many rows reads, and columns that a tile reads, at the most: what registers hold, and what the
@@ -29,7 +29,7 @@ def kernel(storage: Any, total: Any, block: Any, tile: Any, mapped: Any, activat
 
     block: (lines, points, down, along): taps of a column and of a row that are taken together, and lines and points
     between neighbouring outputs of a column and of a row. tile: (rows, columns) of outputs of a thread. mapped: as in
-    Window.
+    window.Window.
     """
     activate, zero, item = activated(activation, total), total(0), total.bitwidth // 8
     (lines, points, down, along), (rows, columns) = block, tile
