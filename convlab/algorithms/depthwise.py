@@ -8,7 +8,7 @@ import numpy as np
 
 from ..algorithm import Algorithm, ArraySpec, Context, Cost, ErrorModel, Stage
 from ..bounds import accumulator, componentwise
-from ..kernels.taps import Sweep, runs
+from ..kernels.taps import Sweep, ascending, runs
 from ..problem import ConvProblem
 
 # Groups of more channels or filters fill the vectors of direct and im2col better.
@@ -139,13 +139,9 @@ def _sweeps(problem: ConvProblem) -> tuple[Sweep, ...]:
 
     found = []
     for sweep in lowering.sweeps(problem):
+        sweep = ascending(sweep)
         taps, index = sweep.taps, sweep.weights
-        if index.size:
-            orders = [np.argsort(offsets) for offsets in (taps.i, taps.j, taps.k)]
-            index = index.reshape([len(order) for order in orders])[np.ix_(*orders)].reshape(-1)
-            i, j, k = (offsets[order] for offsets, order in zip((taps.i, taps.j, taps.k), orders, strict=True))
-            taps = taps._replace(i=i, j=j, k=k)
-        else:
+        if not index.size:
             one, nothing = np.zeros(1, np.intp), np.full_like(taps.points, -1)
             outside: dict[str, Any] = {"planes": np.full_like(taps.planes, -1), "lines": np.full_like(taps.lines, -1)}
             taps = taps._replace(i=one, j=one, k=one, points=nothing, runs=runs(nothing), **outside)

@@ -115,6 +115,15 @@ def sweeps(axes: Sequence[Sequence[Axis]], kernel: Sequence[int]) -> Iterator[Sw
         )  # fmt: skip
 
 
+def ascending(sweep: Sweep) -> Sweep:
+    """The sweep with the taps of each axis in the order of their offsets, which backward_data turns round."""
+    taps = sweep.taps
+    orders = [np.argsort(offsets) for offsets in (taps.i, taps.j, taps.k)]
+    weights = sweep.weights.reshape([len(order) for order in orders])[np.ix_(*orders)].reshape(-1)
+    i, j, k = (offsets[order] for offsets, order in zip((taps.i, taps.j, taps.k), orders, strict=True))
+    return sweep._replace(taps=taps._replace(i=i, j=j, k=k), weights=weights)
+
+
 def forward(
     size: Sequence[int],
     kernel: Sequence[int],

@@ -11,6 +11,8 @@ from . import DTYPES
 # The multiply-adds' share of the hot loop's machine code, which bounds what it reaches (tests/cuda_static): forward,
 # and for the gradient of the weights.
 _PRODUCTS, _GRADIENT = 0.6, 0.4
+# Instructions of a thread around that loop, at each tap (the emulator's count, depthwise layers of 3x3).
+_PER_TAP = 150
 
 
 class Direct(Algorithm):
@@ -24,6 +26,7 @@ class Direct(Algorithm):
         return None
 
     def cost(self, problem: ConvProblem) -> Cost:
+        from ...kernels.cuda.direct import COLUMNS
         from ...kernels.cuda.gradient import sizes
         from ..lowering import example, extent
 
@@ -36,7 +39,9 @@ class Direct(Algorithm):
             return Cost((Stage("products", problem.flops * whole, problem.min_bytes, _GRADIENT),))
         block = _block(problem)
         whole = -(-filters // block) * block / max(filters, 1)
-        return Cost((Stage("products", problem.flops * whole, problem.min_bytes, _PRODUCTS),))
+        products = COLUMNS * block * work.channels
+        efficiency = products / max(products / _PRODUCTS + _PER_TAP, 1)
+        return Cost((Stage("products", problem.flops * whole, problem.min_bytes, max(efficiency, 0.01)),))
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
         from . import lowering
