@@ -1,0 +1,279 @@
+"""Winograd's F(2x2, 3x3) in one kernel: tiles are transformed, multiplied and transformed back without leaving the SM.
+
+A block makes FILTERS filters of TILES tiles of 2 x 2 outputs. Of eight channels at a time a thread brings a tile of one
+channel: 4 x 4 inputs, looked up in the tables (kernels.taps) once and masked where they are padding, transformed in
+registers and put into shared memory as [point][channel][tile]; beside them go the filters, transformed ahead
+(winograd_filters). There are 16 points, so 16 products of FILTERS x TILES in all channels: each of the eight warps does
+two of them, a thread 8 x 8 sums of each. The eight channels lie in two halves of shared memory: while one is multiplied
+the other is filled, the first four warps' channels into the first half, the others' into the second. At the end the
+sums, whose points are spread over the warps, go through shared memory in four rounds to be transformed back.
+
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, for the algorithm; Yan, Wang and Chu,
+"Optimizing Batched Winograd Convolution on GPUs", PPoPP 2020, section 4, for the shape of the block.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import cuda, float32, from_dtype, int32
+
+from .compile import inlined, jit, launch
+from .epilogue import activated, with_bias
+from .geometry import entry, located
+from .intrinsics import bits_float, float_bits, ld1, ld4, st1, st4
+from .memory import address, load, load4, moved, quotient, scale_of, spread_sign, store
+from .weights import blocks
+from .winograd_filters import CHANNELS, EDGE, FILTERS, OUTPUTS, POINTS, TAPS, slices
+
+TILES = 32  # of a block: a warp's lanes bring neighbours
+THREADS = 256
+_WARP = 32
+_OF_FILTERS, _OF_TILES = POINTS * CHANNELS * FILTERS, POINTS * CHANNELS * TILES  # elements of a half
+_TILES_AT = 2 * _OF_FILTERS  # both halves of the filters come first
+_SHARED = _TILES_AT + 2 * _OF_TILES
+_SLOTS = 16  # filters of a round of the way back
+_PITCH = _SHARED // (POINTS * _SLOTS)  # between them: 16 banks further on than a multiple of all
+_ONES = 1 + TAPS + TAPS  # offsets of taps before the sources in the table
+
+
+@inlined
+def _along(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Bᵀ of F(2, 3) times a vector."""
+    return a - c, b + c, c - b, b - d
+
+
+@inlined
+def _back(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Aᵀ of F(2, 3) times a vector."""
+    return a + b + c, b - c - d
+
+
+@inlined
+def _transformed(v: Any) -> Any:
+    """Bᵀ v B, in place."""
+    for j in range(EDGE):
+        v[j], v[4 + j], v[8 + j], v[12 + j] = _along(v[j], v[4 + j], v[8 + j], v[12 + j])
+    for i in range(EDGE):
+        v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3] = _along(
+            v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]
+        )  # fmt: skip
+
+
+@inlined
+def _step(s: Any, at_a: Any, at_b: Any, sums: Any, point: Any, a: Any, b: Any) -> Any:
+    """One channel's products at one point."""
+    for h in range(2):
+        v = ld4(s, at_a + h * (FILTERS // 2))
+        for i in range(4):
+            a[h * 4 + i] = v[i]
+    for h in range(2):
+        v = ld4(s, at_b + h * (TILES // 2))
+        for i in range(4):
+            b[h * 4 + i] = v[i]
+    for i in range(8):
+        for j in range(8):
+            sums[point, i, j] += a[i] * b[j]
+
+
+@inlined
+def _half(s: Any, at_a: Any, at_b: Any, sums: Any, a: Any, b: Any) -> Any:
+    """The products of half the channels, at this warp's two points; written out, because a loop would stay one."""
+    _step(s, at_a, at_b, sums, 0, a, b)
+    _step(s, at_a + 4 * FILTERS, at_b + 4 * TILES, sums, 1, a, b)
+    _step(s, at_a + 1 * FILTERS, at_b + 1 * TILES, sums, 0, a, b)
+    _step(s, at_a + 5 * FILTERS, at_b + 5 * TILES, sums, 1, a, b)
+    _step(s, at_a + 2 * FILTERS, at_b + 2 * TILES, sums, 0, a, b)
+    _step(s, at_a + 6 * FILTERS, at_b + 6 * TILES, sums, 1, a, b)
+    _step(s, at_a + 3 * FILTERS, at_b + 3 * TILES, sums, 0, a, b)
+    _step(s, at_a + 7 * FILTERS, at_b + 7 * TILES, sums, 1, a, b)
+
+
+@inlined
+def _fetched(filters: Any, source: Any) -> Any:
+    """What this thread brings of half the channels' filters."""
+    return (
+        load4(filters, source), load4(filters, source + 16 * THREADS), load4(filters, source + 32 * THREADS),
+        load4(filters, source + 48 * THREADS),
+    )  # fmt: skip
+
+
+@inlined
+def _put_filters(s: Any, at: Any, brought: Any) -> Any:
+    for i in range(4):
+        st4(s, at + 4 * THREADS * i, brought[i][0], brought[i][1], brought[i][2], brought[i][3])
+
+
+@inlined
+def _put_tile(s: Any, at: Any, v: Any) -> Any:
+    for point in range(POINTS):
+        st1(s, at + point * CHANNELS * TILES, v[point])
+
+
+@functools.cache
+def kernel(storage: Any, activation: int, biased: bool) -> Any:
+    """The kernel for images of numba type `storage`, float32 or float16."""
+    activate, zero = activated(activation, float32), float32(0)
+
+    @inlined
+    def tile_of(x: Any, rows: Any, columns: Any, row_holes: Any, column_holes: Any, step: Any, v: Any) -> Any:
+        """A tile of inputs; bits of what is padding or no channel are cleared, whatever was read in its place."""
+        for i in range(EDGE):
+            for j in range(EDGE):
+                bits = float_bits(float32(load(x, rows[i], columns[j], step)))
+                v[4 * i + j] = bits_float(bits & ~row_holes[i] & ~column_holes[j])
+
+    @inlined
+    def round_(
+        s: Any, sums: Any, put: Any, take: Any, h: Any, pair: Any, bias: Any, y: Any, target: Any, filter_: Any,
+        filters: Any, base: Any, y_channel: Any, y_row: Any, y_column: Any, one: Any, below: Any, beside: Any,
+        v: Any,
+    ) -> Any:  # fmt: skip
+        """Two of each group of four filters, half of all: the sums to shared memory, and back as tiles to y."""
+        cuda.syncthreads()
+        for q in range(2):
+            for point in range(2):
+                for g in range(2):
+                    f = h * 4 + 2 * pair + q
+                    st4(
+                        s, put + (point * _SLOTS + q * 8) * _PITCH + g * (TILES // 2), sums[point, f, 4 * g],
+                        sums[point, f, 4 * g + 1], sums[point, f, 4 * g + 2], sums[point, f, 4 * g + 3],
+                    )  # fmt: skip
+        cuda.syncthreads()
+        for q in range(2):
+            own = filter_ + h * (FILTERS // 2) + 2 * pair + q
+            if one and own < filters:
+                for point in range(POINTS):
+                    v[point] = ld1(s, take + (point * _SLOTS + q * 8) * _PITCH)
+                for j in range(EDGE):
+                    v[j], v[4 + j] = _back(v[j], v[4 + j], v[8 + j], v[12 + j])
+                channel = base + own
+                extra = float32(ld1(bias, channel)) if biased else zero
+                to = target + channel * y_channel
+                for i in range(OUTPUTS):
+                    left, right = _back(v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3])
+                    if i == 0 or below:
+                        store(y, to + i * y_row, storage(activate(left + extra)))
+                        if beside:
+                            store(y, to + i * y_row + y_column, storage(activate(right + extra)))
+
+    @jit(THREADS)
+    def winograd_fused(
+        x: Any, panels: Any, bias: Any, table: Any, y: Any, x_image: Any, x_channel: Any, x_plane: Any, x_row: Any,
+        x_column: Any, y_image: Any, y_channel: Any, y_plane: Any, y_row: Any, y_column: Any, channels: Any,
+        filters: Any, units: Any, per_group: Any, pairs: Any, tiles: Any, down: Any, across: Any, planes: Any,
+        depth: Any, height: Any, width: Any,
+    ) -> None:  # fmt: skip
+        s = cuda.shared.array(_SHARED, float32, 16)
+        sums = cuda.local.array((2, 8, 8), float32)
+        a, b = cuda.local.array(8, float32), cuda.local.array(8, float32)
+        v = cuda.local.array(POINTS, float32)
+        rows, row_holes = cuda.local.array(EDGE, np.int64), cuda.local.array(EDGE, np.int32)
+        columns, column_holes = cuda.local.array(EDGE, np.int32), cuda.local.array(EDGE, np.int32)
+        for i in range(8):
+            for j in range(8):
+                sums[0, i, j] = zero
+                sums[1, i, j] = zero
+        t = cuda.threadIdx.x & (THREADS - 1)
+        lane, warp = t & (_WARP - 1), t // _WARP
+        block, unit = quotient(cuda.blockIdx.x, units)
+        group, index = quotient(unit, per_group)
+
+        # The tile that it brings, of the warp's channel of each eight.
+        image, plane, row, column = located(min(block * TILES + lane, tiles - 1), depth, down, across)
+        channel = int32(warp)
+        start = address(x) + image * x_image + group * channels * x_channel
+        if channel < channels:
+            start += channel * x_channel
+        of_plane, lines_at = entry(table, _ONES + plane), int32(_ONES + planes)
+        start = moved(start, max(of_plane, 0), x_plane)
+        points_at = int32(lines_at + height + TAPS - 1)
+        for i in range(EDGE):
+            at = int32(OUTPUTS * row + i)
+            source = entry(table, lines_at + min(at, height + TAPS - 2))
+            rows[i] = moved(start, max(source, 0), x_row)
+            row_holes[i] = spread_sign(source | of_plane | (height + TAPS - 2 - at) | (channels - 1 - channel))
+        for i in range(EDGE):
+            at = int32(OUTPUTS * column + i)
+            source = entry(table, points_at + min(at, width + TAPS - 2))
+            columns[i], column_holes[i] = int32(max(source, 0)), spread_sign(source | (width + TAPS - 2 - at))
+        advance = 2 * CHANNELS * x_channel
+        into_first, into_second = scale_of(warp < 4), scale_of(warp >= 4)
+        put_tile = _TILES_AT + warp % 4 * TILES + lane + into_second * _OF_TILES
+        weights = address(panels) + (unit * pairs * 2 * _OF_FILTERS + 4 * t) * 4
+        # What it multiplies: groups of four of 8 x 4 lanes.
+        up, along = lane // 4, lane % 4
+        at_a = warp * 2 * CHANNELS * FILTERS + up * 4
+        at_b = _TILES_AT + warp * 2 * CHANNELS * TILES + along * 4
+        if pairs > 0:
+            tile_of(x, rows, columns, row_holes, column_holes, x_column, v)
+            _put_filters(s, 4 * t, _fetched(panels, weights))
+            _put_filters(s, _OF_FILTERS + 4 * t, _fetched(panels, weights + 4 * _OF_FILTERS))
+            _transformed(v)
+            _put_tile(s, put_tile, v)
+            cuda.syncthreads()
+            for _ in range(1, pairs):
+                channel = int32(channel + 2 * CHANNELS)
+                step, none = advance if channel < channels else 0, spread_sign(channels - 1 - channel)
+                for i in range(EDGE):
+                    rows[i] += step
+                    row_holes[i] |= none
+                tile_of(x, rows, columns, row_holes, column_holes, x_column, v)
+                weights += 8 * _OF_FILTERS
+                brought = _fetched(panels, weights)
+                _half(s, at_a, at_b, sums, a, b)
+                cuda.syncthreads()
+                _put_filters(s, 4 * t, brought)
+                _transformed(v)
+                if into_first:
+                    _put_tile(s, put_tile, v)
+                brought = _fetched(panels, weights + 4 * _OF_FILTERS)
+                _half(s, at_a + _OF_FILTERS, at_b + _OF_TILES, sums, a, b)
+                cuda.syncthreads()
+                _put_filters(s, _OF_FILTERS + 4 * t, brought)
+                if into_second:
+                    _put_tile(s, put_tile, v)
+            _half(s, at_a, at_b, sums, a, b)
+            cuda.syncthreads()
+            _half(s, at_a + _OF_FILTERS, at_b + _OF_TILES, sums, a, b)
+
+        image, plane, row, column = located(min(block * TILES + lane, tiles - 1), depth, down, across)
+        target = address(y) + image * y_image + plane * y_plane + OUTPUTS * (row * y_row + column * y_column)
+        one = block * TILES + lane < tiles
+        below, beside = OUTPUTS * row + 1 < height, OUTPUTS * column + 1 < width
+        first, base = index * FILTERS + warp * 4, group * filters
+        put, take = (2 * warp * _SLOTS + up) * _PITCH + along * 4, warp * _PITCH + lane
+        for h in range(2):
+            for pair in range(2):
+                round_(
+                    s, sums, put, take, h, pair, bias, y, target, first, filters, base, y_channel, y_row, y_column,
+                    one, below, beside, v,
+                )  # fmt: skip
+
+    return winograd_fused
+
+
+def winograd_fused(
+    x: Any, filters: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any, stream: Any = 0
+) -> None:
+    """A convolution of 3 x 3 taps, stride and dilation 1, in tiles of 2 x 2 outputs, with no workspace.
+
+    x, y: Tensors of device arrays (cuda.tensor), float32 or float16. filters: from winograd_filters. bias: a device
+    array of one element a channel of y, or empty. taps: Tables (cuda.geometry). activation: its code (cpu.epilogue).
+    zero: float32, the type of the sums.
+    """
+    down, across = (-(-n // OUTPUTS) for n in (taps.height, taps.width))
+    tiles, per_group = extent.images * taps.depth * down * across, blocks(extent.filters, FILTERS)
+    units = extent.groups * per_group
+    if tiles == 0 or units == 0:
+        return
+    numbers = (
+        extent.channels, extent.filters, units, per_group, slices(extent.channels) // 2, tiles, down, across,
+        taps.planes, taps.depth, taps.height, taps.width,
+    )  # fmt: skip
+    arguments = (
+        x.data, filters, bias, taps.table, y.data,
+        *(np.int64(n) for n in (*x[1:], *y[1:])), *(np.int32(n) for n in numbers),
+    )  # fmt: skip
+    code = kernel(from_dtype(y.data.dtype), activation, with_bias(bias))
+    launch(code, -(-tiles // TILES) * units, THREADS, arguments, stream)
