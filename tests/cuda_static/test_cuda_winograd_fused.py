@@ -136,7 +136,7 @@ def code(dtype, capability, activation=0):
 @pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
 def test_machine_code(capability):
     """One block an SM: its 128 sums a thread are half of all registers."""
-    assert code("float32", capability).misses(ffma=0.80, registers=255, warps=8) == []
+    assert code("float32", capability).misses(ffma=0.83, registers=255, warps=8) == []
 
 
 @pytest.mark.parametrize(("dtype", "activation", "capability"), [("float16", 0, (9, 0)), ("float32", TANH, (7, 5))])
@@ -171,7 +171,7 @@ def test_modelled_against_the_direct_limit(device, name):
     found = code("float32", gpu.capability)
     counts = []
     for slices in (1, 2):
-        check(device, problem((1, 2 * CHANNELS * slices, 8, 16), (FILTERS, 2 * CHANNELS * slices, 3, 3), padding=1))
+        check(device, problem((1, CHANNELS * slices, 8, 16), (FILTERS, CHANNELS * slices, 3, 3), padding=1))
         counts.append(device.launches[-1].shared.transactions)
     of_slice, of_block = counts[1] - counts[0], 2 * counts[0] - counts[1]
     for channels, edge in ((64, 224), (128, 112), (256, 56), (512, 28), (512, 14)):
@@ -179,7 +179,7 @@ def test_modelled_against_the_direct_limit(device, name):
         blocks = -(-tiles // fused.TILES) * (channels // FILTERS)
         moved = 4 * (2 * images * edge**2 * channels + size(1, channels, channels))
         flops = 2 * 16 * blocks * fused.TILES * FILTERS * channels
-        wavefronts = blocks * (of_block + of_slice * channels / (2 * CHANNELS))
+        wavefronts = blocks * (of_block + of_slice * channels / CHANNELS)
         seconds = modelled(gpu, found.hot, flops, wavefronts, moved, blocks).seconds
         direct = 2 * 9 * images * edge**2 * channels**2 / gpu.peak
         assert direct / seconds > 1.5

@@ -118,7 +118,7 @@ def scale_of(typing: Any, condition: Any) -> Any:
 
 @intrinsic
 def spread_sign(typing: Any, value: Any) -> Any:
-    """-1 if the low 32 bits are a negative number, else 0, as an int32 of which the compiler knows nothing: of a mask it
+    """-1 if the low 32 bits are a negative number, else 0, an int32 of which the compiler knows nothing: of a mask it
     would make a predicate, and a selection of every `and` with it."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

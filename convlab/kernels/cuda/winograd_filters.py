@@ -1,7 +1,7 @@
 """Filters transformed for the fused Winograd kernel: U = G g Gᵀ for tiles F(2x2, 3x3), in the order it reads them.
 
-[group][block of filters][slice of channels][point][channel of the slice][filter of the block], in float32. Filters that
-fill up a block, and channels that fill up a pair of slices, are zeros.
+[group][block of filters][slice of channels][half][point][channel of the slice][filter of the block], in float32: the
+even points make one half of a slice, the odd ones the other. Filters and channels that fill up are zeros.
 """
 
 import functools
@@ -17,16 +17,17 @@ from .intrinsics import ld1, st1
 from .memory import quotient
 from .weights import blocks
 
-FILTERS, CHANNELS = 64, 4  # of a block and of a slice
+FILTERS, CHANNELS = 64, 8  # of a block and of a slice
 OUTPUTS, TAPS = 2, 3  # of a tile along each axis
 EDGE = OUTPUTS + TAPS - 1
 POINTS = EDGE**2
+PAIRS = POINTS // 2  # of an even and an odd point
 _THREADS = 256
 
 
 def slices(channels: int) -> int:
-    """Slices of channels, which come in pairs."""
-    return -(-channels // (2 * CHANNELS)) * 2
+    """Slices of channels."""
+    return -(-channels // CHANNELS)
 
 
 def size(groups: int, filters: int, channels: int) -> int:
@@ -69,10 +70,10 @@ def _kernel() -> Any:
             to = ((rest * (padded // CHANNELS) + slice_) * POINTS * CHANNELS + depth) * FILTERS + lane
             for i in range(EDGE):
                 for j in range(EDGE):
-                    total = float32(0)
+                    total, point = float32(0), i * EDGE + j
                     for b in range(TAPS):
                         total += half[i, b] * g[j, b]
-                    st1(panels, to + (i * EDGE + j) * CHANNELS * FILTERS, total)
+                    st1(panels, to + (point % 2 * PAIRS + point // 2) * CHANNELS * FILTERS, total)
 
     return transform
 

@@ -3,10 +3,10 @@
 A block makes FILTERS filters of TILES tiles of 2 x 2 outputs. Of eight channels at a time a thread brings a tile of one
 channel: 4 x 4 inputs, looked up in the tables (kernels.taps) once and masked where they are padding, transformed in
 registers and put into shared memory as [point][channel][tile]; beside them go the filters, transformed ahead
-(winograd_filters). There are 16 points, so 16 products of FILTERS x TILES in all channels: each of the eight warps does
-two of them, a thread 8 x 8 sums of each. The eight channels lie in two halves of shared memory: while one is multiplied
-the other is filled, the first four warps' channels into the first half, the others' into the second. At the end the
-sums, whose points are spread over the warps, go through shared memory in four rounds to be transformed back.
+(winograd_filters). There are 16 points, so 16 products of FILTERS x TILES: each of the eight warps does an even and an
+odd one of them, a thread 8 x 8 sums of each. Even points make one half of shared memory, odd ones the other: while one
+is multiplied the other is filled. At the end the sums, whose points are spread over the warps, go through shared memory
+in four rounds to be transformed back.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, for the algorithm; Yan, Wang and Chu,
 "Optimizing Batched Winograd Convolution on GPUs", PPoPP 2020, section 4, for the shape of the block.
@@ -22,14 +22,14 @@ from .compile import inlined, jit, launch
 from .epilogue import activated, with_bias
 from .geometry import entry, located
 from .intrinsics import bits_float, float_bits, ld1, ld4, st1, st4
-from .memory import address, load, load4, moved, quotient, scale_of, spread_sign, store
+from .memory import address, load, load4, moved, quotient, spread_sign, store
 from .weights import blocks
-from .winograd_filters import CHANNELS, EDGE, FILTERS, OUTPUTS, POINTS, TAPS, slices
+from .winograd_filters import CHANNELS, EDGE, FILTERS, OUTPUTS, PAIRS, POINTS, TAPS, slices
 
 TILES = 32  # of a block: a warp's lanes bring neighbours
 THREADS = 256
 _WARP = 32
-_OF_FILTERS, _OF_TILES = POINTS * CHANNELS * FILTERS, POINTS * CHANNELS * TILES  # elements of a half
+_OF_FILTERS, _OF_TILES = PAIRS * CHANNELS * FILTERS, PAIRS * CHANNELS * TILES  # elements of a half
 _TILES_AT = 2 * _OF_FILTERS  # both halves of the filters come first
 _SHARED = _TILES_AT + 2 * _OF_TILES
 _SLOTS = 16  # filters of a round of the way back
@@ -77,21 +77,21 @@ def _step(s: Any, at_a: Any, at_b: Any, sums: Any, point: Any, a: Any, b: Any) -
 
 
 @inlined
-def _half(s: Any, at_a: Any, at_b: Any, sums: Any, a: Any, b: Any) -> Any:
-    """The products of half the channels, at this warp's two points; written out, because a loop would stay one."""
-    _step(s, at_a, at_b, sums, 0, a, b)
-    _step(s, at_a + 4 * FILTERS, at_b + 4 * TILES, sums, 1, a, b)
-    _step(s, at_a + 1 * FILTERS, at_b + 1 * TILES, sums, 0, a, b)
-    _step(s, at_a + 5 * FILTERS, at_b + 5 * TILES, sums, 1, a, b)
-    _step(s, at_a + 2 * FILTERS, at_b + 2 * TILES, sums, 0, a, b)
-    _step(s, at_a + 6 * FILTERS, at_b + 6 * TILES, sums, 1, a, b)
-    _step(s, at_a + 3 * FILTERS, at_b + 3 * TILES, sums, 0, a, b)
-    _step(s, at_a + 7 * FILTERS, at_b + 7 * TILES, sums, 1, a, b)
+def _half(s: Any, at_a: Any, at_b: Any, sums: Any, point: Any, a: Any, b: Any) -> Any:
+    """The products at one of this warp's points; written out, because a loop would stay one."""
+    _step(s, at_a, at_b, sums, point, a, b)
+    _step(s, at_a + FILTERS, at_b + TILES, sums, point, a, b)
+    _step(s, at_a + 2 * FILTERS, at_b + 2 * TILES, sums, point, a, b)
+    _step(s, at_a + 3 * FILTERS, at_b + 3 * TILES, sums, point, a, b)
+    _step(s, at_a + 4 * FILTERS, at_b + 4 * TILES, sums, point, a, b)
+    _step(s, at_a + 5 * FILTERS, at_b + 5 * TILES, sums, point, a, b)
+    _step(s, at_a + 6 * FILTERS, at_b + 6 * TILES, sums, point, a, b)
+    _step(s, at_a + 7 * FILTERS, at_b + 7 * TILES, sums, point, a, b)
 
 
 @inlined
 def _fetched(filters: Any, source: Any) -> Any:
-    """What this thread brings of half the channels' filters."""
+    """What this thread brings of a half's filters."""
     return (
         load4(filters, source), load4(filters, source + 16 * THREADS), load4(filters, source + 32 * THREADS),
         load4(filters, source + 48 * THREADS),
@@ -105,9 +105,9 @@ def _put_filters(s: Any, at: Any, brought: Any) -> Any:
 
 
 @inlined
-def _put_tile(s: Any, at: Any, v: Any) -> Any:
-    for point in range(POINTS):
-        st1(s, at + point * CHANNELS * TILES, v[point])
+def _put_tile(s: Any, at: Any, v: Any, odd: Any) -> Any:
+    for pair in range(PAIRS):
+        st1(s, at + (odd * PAIRS + pair) * CHANNELS * TILES, v[2 * pair + odd])
 
 
 @functools.cache
@@ -117,7 +117,7 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
 
     @inlined
     def tile_of(x: Any, rows: Any, columns: Any, row_holes: Any, column_holes: Any, step: Any, v: Any) -> Any:
-        """A tile of inputs; bits of what is padding or no channel are cleared, whatever was read in its place."""
+        """A tile of inputs; the bits of what is padding are cleared, whatever was read in its place."""
         for i in range(EDGE):
             for j in range(EDGE):
                 bits = float_bits(float32(load(x, rows[i], columns[j], step)))
@@ -161,7 +161,7 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
     def winograd_fused(
         x: Any, panels: Any, bias: Any, table: Any, y: Any, x_image: Any, x_channel: Any, x_plane: Any, x_row: Any,
         x_column: Any, y_image: Any, y_channel: Any, y_plane: Any, y_row: Any, y_column: Any, channels: Any,
-        filters: Any, units: Any, per_group: Any, pairs: Any, tiles: Any, down: Any, across: Any, planes: Any,
+        filters: Any, units: Any, per_group: Any, turns: Any, tiles: Any, down: Any, across: Any, planes: Any,
         depth: Any, height: Any, width: Any,
     ) -> None:  # fmt: skip
         s = cuda.shared.array(_SHARED, float32, 16)
@@ -179,7 +179,8 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
         block, unit = quotient(cuda.blockIdx.x, units)
         group, index = quotient(unit, per_group)
 
-        # The tile that it brings, of the warp's channel of each eight.
+        # The tile that it brings, of the warp's channel of each slice. For one that does not exist, whose filters are
+        # zeros, it brings again what it has brought, or the first: so NaN comes of no input that is not the tile's.
         image, plane, row, column = located(min(block * TILES + lane, tiles - 1), depth, down, across)
         channel = int32(warp)
         start = address(x) + image * x_image + group * channels * x_channel
@@ -192,50 +193,47 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
             at = int32(OUTPUTS * row + i)
             source = entry(table, lines_at + min(at, height + TAPS - 2))
             rows[i] = moved(start, max(source, 0), x_row)
-            row_holes[i] = spread_sign(source | of_plane | (height + TAPS - 2 - at) | (channels - 1 - channel))
+            row_holes[i] = spread_sign(source | of_plane | (height + TAPS - 2 - at))
         for i in range(EDGE):
             at = int32(OUTPUTS * column + i)
             source = entry(table, points_at + min(at, width + TAPS - 2))
             columns[i], column_holes[i] = int32(max(source, 0)), spread_sign(source | (width + TAPS - 2 - at))
-        advance = 2 * CHANNELS * x_channel
-        into_first, into_second = scale_of(warp < 4), scale_of(warp >= 4)
-        put_tile = _TILES_AT + warp % 4 * TILES + lane + into_second * _OF_TILES
-        weights = address(panels) + (unit * pairs * 2 * _OF_FILTERS + 4 * t) * 4
+        advance = CHANNELS * x_channel
+        put_tile = _TILES_AT + warp * TILES + lane
+        weights = address(panels) + (unit * turns * 2 * _OF_FILTERS + 4 * t) * 4
         # What it multiplies: groups of four of 8 x 4 lanes.
         up, along = lane // 4, lane % 4
-        at_a = warp * 2 * CHANNELS * FILTERS + up * 4
-        at_b = _TILES_AT + warp * 2 * CHANNELS * TILES + along * 4
-        if pairs > 0:
+        at_a = warp * CHANNELS * FILTERS + up * 4
+        at_b = _TILES_AT + warp * CHANNELS * TILES + along * 4
+        if turns > 0:
             tile_of(x, rows, columns, row_holes, column_holes, x_column, v)
             _put_filters(s, 4 * t, _fetched(panels, weights))
             _put_filters(s, _OF_FILTERS + 4 * t, _fetched(panels, weights + 4 * _OF_FILTERS))
             _transformed(v)
-            _put_tile(s, put_tile, v)
+            _put_tile(s, put_tile, v, 0)
+            _put_tile(s, put_tile, v, 1)
             cuda.syncthreads()
-            for _ in range(1, pairs):
-                channel = int32(channel + 2 * CHANNELS)
-                step, none = advance if channel < channels else 0, spread_sign(channels - 1 - channel)
+            for _ in range(1, turns):
+                channel = int32(channel + CHANNELS)
+                step = advance if channel < channels else 0
                 for i in range(EDGE):
                     rows[i] += step
-                    row_holes[i] |= none
                 tile_of(x, rows, columns, row_holes, column_holes, x_column, v)
                 weights += 8 * _OF_FILTERS
                 brought = _fetched(panels, weights)
-                _half(s, at_a, at_b, sums, a, b)
+                _half(s, at_a, at_b, sums, 0, a, b)
                 cuda.syncthreads()
                 _put_filters(s, 4 * t, brought)
                 _transformed(v)
-                if into_first:
-                    _put_tile(s, put_tile, v)
+                _put_tile(s, put_tile, v, 0)
                 brought = _fetched(panels, weights + 4 * _OF_FILTERS)
-                _half(s, at_a + _OF_FILTERS, at_b + _OF_TILES, sums, a, b)
+                _half(s, at_a + _OF_FILTERS, at_b + _OF_TILES, sums, 1, a, b)
                 cuda.syncthreads()
                 _put_filters(s, _OF_FILTERS + 4 * t, brought)
-                if into_second:
-                    _put_tile(s, put_tile, v)
-            _half(s, at_a, at_b, sums, a, b)
+                _put_tile(s, put_tile, v, 1)
+            _half(s, at_a, at_b, sums, 0, a, b)
             cuda.syncthreads()
-            _half(s, at_a + _OF_FILTERS, at_b + _OF_TILES, sums, a, b)
+            _half(s, at_a + _OF_FILTERS, at_b + _OF_TILES, sums, 1, a, b)
 
         image, plane, row, column = located(min(block * TILES + lane, tiles - 1), depth, down, across)
         target = address(y) + image * y_image + plane * y_plane + OUTPUTS * (row * y_row + column * y_column)
@@ -268,7 +266,7 @@ def winograd_fused(
     if tiles == 0 or units == 0:
         return
     numbers = (
-        extent.channels, extent.filters, units, per_group, slices(extent.channels) // 2, tiles, down, across,
+        extent.channels, extent.filters, units, per_group, slices(extent.channels), tiles, down, across,
         taps.planes, taps.depth, taps.height, taps.width,
     )  # fmt: skip
     arguments = (
