@@ -189,15 +189,12 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
         of_plane, lines_at = entry(table, _ONES + plane), int32(_ONES + planes)
         start = moved(start, max(of_plane, 0), x_plane)
         points_at = int32(lines_at + height + TAPS - 1)
+        for i in range(EDGE):  # past the end the last line again: no output that exists takes anything of it
+            source = entry(table, lines_at + min(OUTPUTS * row + i, height + TAPS - 2))
+            rows[i], row_holes[i] = moved(start, max(source, 0), x_row), spread_sign(source | of_plane)
         for i in range(EDGE):
-            at = int32(OUTPUTS * row + i)
-            source = entry(table, lines_at + min(at, height + TAPS - 2))
-            rows[i] = moved(start, max(source, 0), x_row)
-            row_holes[i] = spread_sign(source | of_plane | (height + TAPS - 2 - at))
-        for i in range(EDGE):
-            at = int32(OUTPUTS * column + i)
-            source = entry(table, points_at + min(at, width + TAPS - 2))
-            columns[i], column_holes[i] = int32(max(source, 0)), spread_sign(source | (width + TAPS - 2 - at))
+            source = entry(table, points_at + min(OUTPUTS * column + i, width + TAPS - 2))
+            columns[i], column_holes[i] = int32(max(source, 0)), spread_sign(source)
         advance = CHANNELS * x_channel
         put_tile = _TILES_AT + warp * TILES + lane
         weights = address(panels) + (unit * turns * 2 * _OF_FILTERS + 4 * t) * 4
