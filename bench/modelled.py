@@ -27,10 +27,12 @@ from convlab.algorithm import Context
 from convlab.algorithms.cuda import lowering
 from convlab.bounds import componentwise
 from convlab.emulator import Counters, Device
-from convlab.kernels.cuda import im2col, winograd_fused
+from convlab.kernels.cuda import im2col
 from convlab.kernels.cuda.gemm import DEPTH, Tile
 from convlab.kernels.cuda.weights import blocks
+from convlab.kernels.cuda.winograd_block import THREADS, TILES
 from convlab.kernels.cuda.winograd_filters import CHANNELS, FILTERS, POINTS
+from convlab.kernels.cuda.winograd_fused import share_of, tiles_of
 from convlab.machinecode import GPUS, Gpu, MachineCode, assembled
 from convlab.machinecode.hardware import PARTITIONS
 from convlab.machinecode.loops import Loop
@@ -112,7 +114,7 @@ def kernel(capability: tuple[int, int], dtype: str, tile: Tile | None, even: boo
     """The fused kernel, or (tile) that of the implicit GEMM; even: for channels that fill pairs of slices."""
     if tile is None:
         one, two = (fused(layer(c, FILTERS, 16, 1, dtype, 8), capability) for c in (CHANNELS, 2 * CHANNELS))
-        slices, products = 1, POINTS * CHANNELS * FILTERS * winograd_fused.TILES // winograd_fused.THREADS
+        slices, products = 1, POINTS * CHANNELS * FILTERS * TILES // THREADS
     else:
         channels = (2 * DEPTH, 4 * DEPTH) if even else (3, DEPTH + 3)
         shapes = [(c, tile.height, 16, 1, dtype, tile.width // 16) for c in channels]
@@ -127,14 +129,17 @@ def modelled(gpu: Gpu, problem: ConvProblem, name: str) -> dict[str, float]:
     """Seconds of a layer by each bound."""
     channels, filters, outputs = problem.in_channels, problem.out_channels, problem.batch * math.prod(problem.out_size)
     if name == FUSED:
-        tiles = problem.batch * math.prod(-(-n // 2) for n in problem.out_size)
-        count = blocks(tiles, winograd_fused.TILES) * blocks(filters, FILTERS)
-        tile, even, slices = None, True, -(-channels // CHANNELS)
+        parts, slices = share_of(problem.batch, problem.out_size, 1, filters, channels)
+        count = blocks(problem.batch * tiles_of(problem.out_size), TILES) * blocks(filters, FILTERS) * parts
+        tile, even = None, True
     else:
         tile, even = im2col.tile_for(outputs, filters, 4), channels % (2 * DEPTH) == 0
         count = blocks(outputs, tile.width) * blocks(filters, tile.height)
         slices = 9 * -(-channels // DEPTH)
-    more = sum(spec.nbytes() for spec in registry.get_algorithm(name, "cuda").prepared(problem).values())
+    algorithm = registry.get_algorithm(name, "cuda")
+    more = sum(spec.nbytes() for spec in algorithm.prepared(problem).values())
+    # Parts of sums, written by one kernel and read by the next.
+    more += 2 * sum(spec.nbytes() for spec in algorithm.workspace(problem, Context()).values())
     return kernel(gpu.capability, problem.dtype.name, tile, even).bounds(gpu, count, slices, problem.min_bytes + more)
 
 

@@ -11,8 +11,9 @@ from numba import int32, int64
 from convlab import Plan, arrays, reference, registry, select
 from convlab.algorithm import Context
 from convlab.kernels.cpu.epilogue import TANH
-from convlab.kernels.cuda import winograd_fused as fused
+from convlab.kernels.cuda import winograd_block
 from convlab.kernels.cuda.winograd_filters import CHANNELS, FILTERS, size
+from convlab.kernels.cuda.winograd_fused import kernel, share_of
 from convlab.kernels.transforms import toom_cook
 from convlab.machinecode import GPUS, compiled, modelled
 from convlab.testing import operands
@@ -82,6 +83,38 @@ def test_channels(device, channels):
     check(device, problem((1, channels, 4, 9), (5, channels, 3, 3), padding=1))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"has_bias": True, "activation": "relu"},
+        {"layout": "channels_last", "has_bias": True, "activation": "relu"},
+        {"dtype": "float16"},
+        {"direction": "backward_data", "groups": 2},
+    ],
+    ids=["epilogue", "channels_last", "float16", "backward_data"],
+)
+def test_channels_are_shared_where_outputs_are_few(device, options):
+    """130 channels a group are 17 slices: four blocks take 5, 5, 5 and 2 of them, the last with a part of one."""
+    groups = options.get("groups", 1)
+    x, w = ((2, 4, 5, 3), (130 * groups, 4 // groups, 3, 3)) if groups > 1 else ((2, 130, 5, 3), (4, 130, 3, 3))
+    x = last(x) if options.get("layout") == "channels_last" else x
+    check(device, problem(x, w, padding=1, **options))
+    assert [counters.function for counters in device.launches[-2:]] == ["winograd_fused", "add_parts"]
+    assert device.launches[-2].blocks == 4 * groups * -(-2 * 6 // 32)
+
+
+def test_shares():
+    """Two blocks for each SM of a large device, of four slices at least; every slice is somebody's."""
+    assert share_of(1, (14, 14), 1, 512, 512) == (16, 4)
+    assert share_of(1, (1, 28, 28), 1, 512, 512) == (4, 16)
+    assert share_of(32, (14, 14), 1, 512, 512) == (1, 64)
+    assert share_of(1, (4, 4), 1, 1, 24) == (1, 3)
+    assert share_of(1, (4, 4), 1, 1, 0) == (1, 0)
+    for channels in range(8, 600, 8):
+        parts, share = share_of(1, (7, 7), 1, 64, channels)
+        assert (parts - 1) * share < channels / 8 <= parts * share
+
+
 @pytest.mark.parametrize("filters", [63, 64, 65, 129])
 def test_filters_and_tiles_beyond_a_block(device, filters):
     check(device, problem((3, 4, 9, 7), (filters, 4, 3, 3), padding=1))
@@ -117,20 +150,20 @@ def test_refusals():
 
 def test_transforms_are_the_matrices():
     matrices = toom_cook(2, 3)
-    for function, matrix in ((fused._along, matrices.bt), (fused._back, matrices.at)):
+    for function, matrix in ((winograd_block.along, matrices.bt), (winograd_block.back, matrices.at)):
         for j in range(4):
             column = function.py_func(*(Fraction(i == j) for i in range(4)))
             assert list(column) == [row[j] for row in matrix]
 
 
 def types_of(storage, total):
-    return (storage[::1], total[::1], storage[::1], int32[::1], storage[::1], *[int64] * 10, *[int32] * 12)
+    return (storage[::1], total[::1], storage[::1], int32[::1], storage[::1], *[int64] * 11, *[int32] * 14)
 
 
 @functools.cache
 def code(dtype, capability, activation=0):
     storage, total = numbers(dtype)
-    return compiled(fused.kernel(storage, activation, True), types_of(storage, total), capability, fused.THREADS)
+    return compiled(kernel(storage, activation, True), types_of(storage, total), capability, winograd_block.THREADS)
 
 
 @pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
@@ -176,9 +209,9 @@ def test_modelled_against_the_direct_limit(device, name):
     of_slice, of_block = counts[1] - counts[0], 2 * counts[0] - counts[1]
     for channels, edge in ((64, 224), (128, 112), (256, 56), (512, 28), (512, 14)):
         tiles = images * (edge // 2) ** 2
-        blocks = -(-tiles // fused.TILES) * (channels // FILTERS)
+        blocks = -(-tiles // winograd_block.TILES) * (channels // FILTERS)
         moved = 4 * (2 * images * edge**2 * channels + size(1, channels, channels))
-        flops = 2 * 16 * blocks * fused.TILES * FILTERS * channels
+        flops = 2 * 16 * blocks * winograd_block.TILES * FILTERS * channels
         wavefronts = blocks * (of_block + of_slice * channels / CHANNELS)
         seconds = modelled(gpu, found.hot, flops, wavefronts, moved, blocks).seconds
         direct = 2 * 9 * images * edge**2 * channels**2 / gpu.peak

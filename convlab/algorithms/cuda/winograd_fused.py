@@ -15,7 +15,7 @@ _PRODUCTS = 0.8
 
 
 class WinogradFused(Algorithm):
-    """2.25 times fewer products than the definition, no workspace, and transformed filters that stay in the caches."""
+    """2.25 times fewer products than the definition, and transformed filters that stay in the caches."""
 
     name, backend = "winograd-fused", "cuda"
 
@@ -40,7 +40,13 @@ class WinogradFused(Algorithm):
         filters = -(-work.filters // FILTERS) * FILTERS * work.groups
         tiles = work.images * math.prod(segment.tiles for segment in _cut(problem).boxes[0])
         depth = size(1, FILTERS, work.channels) // (FILTERS * POINTS)
-        return Cost((Stage("products", 2 * tiles * filters * depth * POINTS, problem.min_bytes, _PRODUCTS),))
+        products = Stage("products", 2 * tiles * filters * depth * POINTS, problem.min_bytes, _PRODUCTS)
+        written = sum(spec.nbytes() for spec in self.workspace(problem, Context()).values())
+        return Cost((products, Stage("sums", 0, 2 * written)) if written else (products,))
+
+    def workspace(self, problem: ConvProblem, ctx: Context) -> Mapping[str, ArraySpec]:
+        parts = _parts(problem)
+        return {} if parts == 1 else {"sums": ArraySpec((parts * _results(problem),), np.dtype(np.float32))}
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
         more = _size(problem) * 4 - math.prod(problem.w_shape) * problem.dtype.itemsize
@@ -86,7 +92,8 @@ class WinogradFused(Algorithm):
         from ...kernels.cuda.winograd_fused import winograd_fused
         from . import lowering
 
-        lowering.run(winograd_fused, problem, operands, state, out, ctx)
+        launcher = functools.partial(winograd_fused, sums=workspace.get("sums"))
+        lowering.run(launcher, problem, operands, state, out, ctx)
 
 
 class Cut(NamedTuple):
@@ -102,12 +109,29 @@ def _cut(problem: ConvProblem) -> Cut:
     from ...kernels.cpu.regions import Segment
     from ...kernels.cuda.winograd_filters import OUTPUTS
 
-    missing = 3 - problem.ndim
-    outputs = problem.in_size if problem.direction == "backward_data" else problem.out_size
-    depth, height, width = (1,) * missing + outputs
-    k, r, s = (1,) * missing + problem.kernel
+    depth, height, width = _outputs(problem)
+    k, r, s = (1,) * (3 - problem.ndim) + problem.kernel
     rows, columns = (Segment(0, OUTPUTS, -(-n // OUTPUTS)) for n in (height, width))
     return Cut((k, r, s), ((Segment(0, 1, depth), rows, columns),))
+
+
+def _outputs(problem: ConvProblem) -> tuple[int, ...]:
+    """Results of an image and channel along each of three axes."""
+    return (1,) * (3 - problem.ndim) + (problem.in_size if problem.direction == "backward_data" else problem.out_size)
+
+
+def _results(problem: ConvProblem) -> int:
+    """All results."""
+    return math.prod(problem.x_shape if problem.direction == "backward_data" else problem.y_shape)
+
+
+def _parts(problem: ConvProblem) -> int:
+    """How many blocks share the channels of a result."""
+    from ...kernels.cuda.winograd_fused import share_of
+    from ..lowering import extent
+
+    work = extent(problem)
+    return share_of(work.images, _outputs(problem), work.groups, work.filters, work.channels)[0]
 
 
 def _size(problem: ConvProblem) -> int:

@@ -6,108 +6,49 @@ registers and put into shared memory as [point][channel][tile]; beside them go t
 (winograd_filters). There are 16 points, so 16 products of FILTERS x TILES: each of the eight warps does an even and an
 odd one of them, a thread 8 x 8 sums of each. Even points make one half of shared memory, odd ones the other: while one
 is multiplied the other is filled. At the end the sums, whose points are spread over the warps, go through shared memory
-in four rounds to be transformed back.
+in four rounds to be transformed back. Where outputs are few, several blocks share the channels (partial_sums).
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, for the algorithm; Yan, Wang and Chu,
 "Optimizing Batched Winograd Convolution on GPUs", PPoPP 2020, section 4, for the shape of the block.
 """
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
 from numba import cuda, float32, from_dtype, int32
 
+from ..cpu.epilogue import NONE
 from .compile import inlined, jit, launch
 from .epilogue import activated, with_bias
 from .geometry import entry, located
-from .intrinsics import bits_float, float_bits, ld1, ld4, st1, st4
-from .memory import address, load, load4, moved, quotient, spread_sign, store
+from .intrinsics import bits_float, float_bits, ld1, st4
+from .memory import address, load, moved, quotient, spread_sign, store
+from .partial_sums import add_parts, parts_of
 from .weights import blocks
-from .winograd_filters import CHANNELS, EDGE, FILTERS, OUTPUTS, PAIRS, POINTS, TAPS, slices
+from .winograd_block import (
+    OF_FILTERS,
+    OF_TILES,
+    SHARED,
+    THREADS,
+    TILES,
+    TILES_AT,
+    back,
+    fetched,
+    half,
+    put_filters,
+    put_tile,
+    transformed,
+)  # fmt: skip
+from .winograd_filters import CHANNELS, EDGE, FILTERS, OUTPUTS, POINTS, TAPS, slices
 
-TILES = 32  # of a block: a warp's lanes bring neighbours
-THREADS = 256
 _WARP = 32
-_OF_FILTERS, _OF_TILES = PAIRS * CHANNELS * FILTERS, PAIRS * CHANNELS * TILES  # elements of a half
-_TILES_AT = 2 * _OF_FILTERS  # both halves of the filters come first
-_SHARED = _TILES_AT + 2 * _OF_TILES
 _SLOTS = 16  # filters of a round of the way back
-_PITCH = _SHARED // (POINTS * _SLOTS)  # between them: 16 banks further on than a multiple of all
+_PITCH = SHARED // (POINTS * _SLOTS)  # between them: 16 banks further on than a multiple of all
+# Blocks that are enough for a large device, and slices that are enough for a block.
+_BLOCKS, _LEAST = 2 * 128, 4
 _ONES = 1 + TAPS + TAPS  # offsets of taps before the sources in the table
-
-
-@inlined
-def _along(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Bᵀ of F(2, 3) times a vector."""
-    return a - c, b + c, c - b, b - d
-
-
-@inlined
-def _back(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Aᵀ of F(2, 3) times a vector."""
-    return a + b + c, b - c - d
-
-
-@inlined
-def _transformed(v: Any) -> Any:
-    """Bᵀ v B, in place."""
-    for j in range(EDGE):
-        v[j], v[4 + j], v[8 + j], v[12 + j] = _along(v[j], v[4 + j], v[8 + j], v[12 + j])
-    for i in range(EDGE):
-        v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3] = _along(
-            v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]
-        )  # fmt: skip
-
-
-@inlined
-def _step(s: Any, at_a: Any, at_b: Any, sums: Any, point: Any, a: Any, b: Any) -> Any:
-    """One channel's products at one point."""
-    for h in range(2):
-        v = ld4(s, at_a + h * (FILTERS // 2))
-        for i in range(4):
-            a[h * 4 + i] = v[i]
-    for h in range(2):
-        v = ld4(s, at_b + h * (TILES // 2))
-        for i in range(4):
-            b[h * 4 + i] = v[i]
-    for i in range(8):
-        for j in range(8):
-            sums[point, i, j] += a[i] * b[j]
-
-
-@inlined
-def _half(s: Any, at_a: Any, at_b: Any, sums: Any, point: Any, a: Any, b: Any) -> Any:
-    """The products at one of this warp's points; written out, because a loop would stay one."""
-    _step(s, at_a, at_b, sums, point, a, b)
-    _step(s, at_a + FILTERS, at_b + TILES, sums, point, a, b)
-    _step(s, at_a + 2 * FILTERS, at_b + 2 * TILES, sums, point, a, b)
-    _step(s, at_a + 3 * FILTERS, at_b + 3 * TILES, sums, point, a, b)
-    _step(s, at_a + 4 * FILTERS, at_b + 4 * TILES, sums, point, a, b)
-    _step(s, at_a + 5 * FILTERS, at_b + 5 * TILES, sums, point, a, b)
-    _step(s, at_a + 6 * FILTERS, at_b + 6 * TILES, sums, point, a, b)
-    _step(s, at_a + 7 * FILTERS, at_b + 7 * TILES, sums, point, a, b)
-
-
-@inlined
-def _fetched(filters: Any, source: Any) -> Any:
-    """What this thread brings of a half's filters."""
-    return (
-        load4(filters, source), load4(filters, source + 16 * THREADS), load4(filters, source + 32 * THREADS),
-        load4(filters, source + 48 * THREADS),
-    )  # fmt: skip
-
-
-@inlined
-def _put_filters(s: Any, at: Any, brought: Any) -> Any:
-    for i in range(4):
-        st4(s, at + 4 * THREADS * i, brought[i][0], brought[i][1], brought[i][2], brought[i][3])
-
-
-@inlined
-def _put_tile(s: Any, at: Any, v: Any, odd: Any) -> Any:
-    for pair in range(PAIRS):
-        st1(s, at + (odd * PAIRS + pair) * CHANNELS * TILES, v[2 * pair + odd])
 
 
 @functools.cache
@@ -146,12 +87,12 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
                 for point in range(POINTS):
                     v[point] = ld1(s, take + (point * _SLOTS + q * 8) * _PITCH)
                 for j in range(EDGE):
-                    v[j], v[4 + j] = _back(v[j], v[4 + j], v[8 + j], v[12 + j])
+                    v[j], v[4 + j] = back(v[j], v[4 + j], v[8 + j], v[12 + j])
                 channel = base + own
                 extra = float32(ld1(bias, channel)) if biased else zero
                 to = target + channel * y_channel
                 for i in range(OUTPUTS):
-                    left, right = _back(v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3])
+                    left, right = back(v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3])
                     if i == 0 or below:
                         store(y, to + i * y_row, storage(activate(left + extra)))
                         if beside:
@@ -160,11 +101,11 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
     @jit(THREADS)
     def winograd_fused(
         x: Any, panels: Any, bias: Any, table: Any, y: Any, x_image: Any, x_channel: Any, x_plane: Any, x_row: Any,
-        x_column: Any, y_image: Any, y_channel: Any, y_plane: Any, y_row: Any, y_column: Any, channels: Any,
-        filters: Any, units: Any, per_group: Any, turns: Any, tiles: Any, down: Any, across: Any, planes: Any,
-        depth: Any, height: Any, width: Any,
+        x_column: Any, y_image: Any, y_channel: Any, y_plane: Any, y_row: Any, y_column: Any, y_part: Any,
+        channels: Any, filters: Any, units: Any, per_group: Any, parts: Any, share: Any, turns: Any, tiles: Any,
+        down: Any, across: Any, planes: Any, depth: Any, height: Any, width: Any,
     ) -> None:  # fmt: skip
-        s = cuda.shared.array(_SHARED, float32, 16)
+        s = cuda.shared.array(SHARED, float32, 16)
         sums = cuda.local.array((2, 8, 8), float32)
         a, b = cuda.local.array(8, float32), cuda.local.array(8, float32)
         v = cuda.local.array(POINTS, float32)
@@ -176,13 +117,14 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
                 sums[1, i, j] = zero
         t = cuda.threadIdx.x & (THREADS - 1)
         lane, warp = t & (_WARP - 1), t // _WARP
-        block, unit = quotient(cuda.blockIdx.x, units)
+        rest, part = quotient(cuda.blockIdx.x, parts)
+        block, unit = quotient(rest, units)
         group, index = quotient(unit, per_group)
 
         # The tile that it brings, of the warp's channel of each slice. For one that does not exist, whose filters are
         # zeros, it brings again what it has brought, or the first: so NaN comes of no input that is not the tile's.
         image, plane, row, column = located(min(block * TILES + lane, tiles - 1), depth, down, across)
-        channel = int32(warp)
+        channel = int32(warp + part * share * CHANNELS)
         start = address(x) + image * x_image + group * channels * x_channel
         if channel < channels:
             start += channel * x_channel
@@ -196,19 +138,20 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
             source = entry(table, points_at + min(OUTPUTS * column + i, width + TAPS - 2))
             columns[i], column_holes[i] = int32(max(source, 0)), spread_sign(source)
         advance = CHANNELS * x_channel
-        put_tile = _TILES_AT + warp * TILES + lane
-        weights = address(panels) + (unit * turns * 2 * _OF_FILTERS + 4 * t) * 4
+        tile_at = TILES_AT + warp * TILES + lane
+        weights = address(panels) + ((unit * turns + part * share) * 2 * OF_FILTERS + 4 * t) * 4
+        turns = min(share, turns - part * share)
         # What it multiplies: groups of four of 8 x 4 lanes.
         up, along = lane // 4, lane % 4
         at_a = warp * CHANNELS * FILTERS + up * 4
-        at_b = _TILES_AT + warp * CHANNELS * TILES + along * 4
+        at_b = TILES_AT + warp * CHANNELS * TILES + along * 4
         if turns > 0:
             tile_of(x, rows, columns, row_holes, column_holes, x_column, v)
-            _put_filters(s, 4 * t, _fetched(panels, weights))
-            _put_filters(s, _OF_FILTERS + 4 * t, _fetched(panels, weights + 4 * _OF_FILTERS))
-            _transformed(v)
-            _put_tile(s, put_tile, v, 0)
-            _put_tile(s, put_tile, v, 1)
+            put_filters(s, 4 * t, fetched(panels, weights))
+            put_filters(s, OF_FILTERS + 4 * t, fetched(panels, weights + 4 * OF_FILTERS))
+            transformed(v)
+            put_tile(s, tile_at, v, 0)
+            put_tile(s, tile_at, v, 1)
             cuda.syncthreads()
             for _ in range(1, turns):
                 channel = int32(channel + CHANNELS)
@@ -216,24 +159,25 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
                 for i in range(EDGE):
                     rows[i] += step
                 tile_of(x, rows, columns, row_holes, column_holes, x_column, v)
-                weights += 8 * _OF_FILTERS
-                brought = _fetched(panels, weights)
-                _half(s, at_a, at_b, sums, 0, a, b)
+                weights += 8 * OF_FILTERS
+                brought = fetched(panels, weights)
+                half(s, at_a, at_b, sums, 0, a, b)
                 cuda.syncthreads()
-                _put_filters(s, 4 * t, brought)
-                _transformed(v)
-                _put_tile(s, put_tile, v, 0)
-                brought = _fetched(panels, weights + 4 * _OF_FILTERS)
-                _half(s, at_a + _OF_FILTERS, at_b + _OF_TILES, sums, 1, a, b)
+                put_filters(s, 4 * t, brought)
+                transformed(v)
+                put_tile(s, tile_at, v, 0)
+                brought = fetched(panels, weights + 4 * OF_FILTERS)
+                half(s, at_a + OF_FILTERS, at_b + OF_TILES, sums, 1, a, b)
                 cuda.syncthreads()
-                _put_filters(s, _OF_FILTERS + 4 * t, brought)
-                _put_tile(s, put_tile, v, 1)
-            _half(s, at_a, at_b, sums, 0, a, b)
+                put_filters(s, OF_FILTERS + 4 * t, brought)
+                put_tile(s, tile_at, v, 1)
+            half(s, at_a, at_b, sums, 0, a, b)
             cuda.syncthreads()
-            _half(s, at_a + _OF_FILTERS, at_b + _OF_TILES, sums, 1, a, b)
+            half(s, at_a + OF_FILTERS, at_b + OF_TILES, sums, 1, a, b)
 
         image, plane, row, column = located(min(block * TILES + lane, tiles - 1), depth, down, across)
-        target = address(y) + image * y_image + plane * y_plane + OUTPUTS * (row * y_row + column * y_column)
+        target = address(y) + part * y_part + image * y_image + plane * y_plane
+        target += OUTPUTS * (row * y_row + column * y_column)
         one = block * TILES + lane < tiles
         below, beside = OUTPUTS * row + 1 < height, OUTPUTS * column + 1 < width
         first, base = index * FILTERS + warp * 4, group * filters
@@ -248,27 +192,56 @@ def kernel(storage: Any, activation: int, biased: bool) -> Any:
     return winograd_fused
 
 
+def tiles_of(outputs: Any) -> int:
+    """Tiles of an image whose outputs are so many along each axis, of which the last two are tiled."""
+    *planes, height, width = outputs
+    return math.prod(planes) * -(-height // OUTPUTS) * -(-width // OUTPUTS)
+
+
+def share_of(images: int, outputs: Any, groups: int, filters: int, channels: int) -> tuple[int, int]:
+    """(how many blocks share the channels of an output, how many slices each of them takes).
+
+    So many that there are two blocks for each SM of a large device, none with less to do than its own beginning and end
+    are worth. outputs: along each axis.
+    """
+    count = -(-images * tiles_of(outputs) // TILES) * groups * blocks(filters, FILTERS)
+    turns = slices(channels)
+    parts = min(turns // _LEAST, _BLOCKS // max(count, 1))
+    share = -(-turns // max(parts, 1))
+    return (-(-turns // share) if share else 1), share
+
+
 def winograd_fused(
-    x: Any, filters: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any, stream: Any = 0
-) -> None:
-    """A convolution of 3 x 3 taps, stride and dilation 1, in tiles of 2 x 2 outputs, with no workspace.
+    x: Any, filters: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any, stream: Any = 0,
+    *, sums: Any = None,
+) -> None:  # fmt: skip
+    """A convolution of 3 x 3 taps, stride and dilation 1, in tiles of 2 x 2 outputs.
 
     x, y: Tensors of device arrays (cuda.tensor), float32 or float16. filters: from winograd_filters. bias: a device
     array of one element a channel of y, or empty. taps: Tables (cuda.geometry). activation: its code (cpu.epilogue).
-    zero: float32, the type of the sums.
+    zero: float32, the type of the sums. sums: float32 device array, as many times y's elements as blocks share the
+    channels (`share_of`); without it none do.
     """
-    down, across = (-(-n // OUTPUTS) for n in (taps.height, taps.width))
-    tiles, per_group = extent.images * taps.depth * down * across, blocks(extent.filters, FILTERS)
-    units = extent.groups * per_group
+    outputs, channels = (taps.depth, taps.height, taps.width), extent.groups * extent.filters
+    tiles, per_group = extent.images * tiles_of(outputs), blocks(extent.filters, FILTERS)
+    units, turns = extent.groups * per_group, slices(extent.channels)
     if tiles == 0 or units == 0:
         return
+    parts, share, to, sizes = 1, turns, y, (extent.images, channels, *outputs)
+    if sums is not None:
+        parts, share = share_of(extent.images, outputs, extent.groups, extent.filters, extent.channels)
+        to = parts_of(sums, sizes, y)
+    down, across = (-(-n // OUTPUTS) for n in outputs[1:])
     numbers = (
-        extent.channels, extent.filters, units, per_group, slices(extent.channels), tiles, down, across,
-        taps.planes, taps.depth, taps.height, taps.width,
+        extent.channels, extent.filters, units, per_group, parts, share, turns, tiles, down, across, taps.planes,
+        *outputs,
     )  # fmt: skip
+    values, own = (bias, activation) if sums is None else (bias[:0], NONE)
     arguments = (
-        x.data, filters, bias, taps.table, y.data,
-        *(np.int64(n) for n in (*x[1:], *y[1:])), *(np.int32(n) for n in numbers),
+        x.data, filters, values, taps.table, to.data,
+        *(np.int64(n) for n in (*x[1:], *to[1:], 4 * math.prod(sizes))), *(np.int32(n) for n in numbers),
     )  # fmt: skip
-    code = kernel(from_dtype(y.data.dtype), activation, with_bias(bias))
-    launch(code, -(-tiles // TILES) * units, THREADS, arguments, stream)
+    code = kernel(from_dtype(to.data.dtype), own, with_bias(values))
+    launch(code, -(-tiles // TILES) * units * parts, THREADS, arguments, stream)
+    if sums is not None:
+        add_parts(sums, parts, bias, activation, sizes, y, stream)
