@@ -156,3 +156,15 @@ def copy16(typing: Any, shared: Any, to: Any, address: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(shared, to, address), generate
+
+
+@intrinsic
+def spread_sign(typing: Any, value: Any) -> Any:
+    """-1 if the low 32 bits are a negative number, else 0, an int32 of which the compiler knows nothing: of a mask it
+    would make a predicate, and a selection of every `and` with it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = ir.FunctionType(_WORD, [_WORD])
+        return builder.call(ir.InlineAsm(function, "shr.s32 $0, $1, 31;", "=r,r"), [_word(builder, args[0])])
+
+    return types.int32(value), generate

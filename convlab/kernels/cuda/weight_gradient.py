@@ -22,7 +22,7 @@ from .geometry import entry
 from .intrinsics import st1
 from .memory import address, chosen, load, moved, quotient, store
 from .offsets import offsets
-from .partial_sums import partial_sums, parts
+from .partial_sums import added, parts_of
 from .splits import split
 from .thin_gradient import LEAST, Thin, thin
 from .thin_gradient import kernel as thin_kernel
@@ -251,7 +251,8 @@ def weight_gradient(
         extent.groups, extent.filters, extent.channels * taps.taps, outputs, zero.itemsize
     )
     offsets(x, g, taps, places, stream)
-    target = w if splits == 1 else parts(partials, taps, extent)
+    sizes = (extent.groups * extent.filters, extent.channels, taps.i, taps.j, taps.k)
+    target = w if splits == 1 else parts_of(partials, sizes, w)
     numbers = (
         extent.channels, extent.filters, rows, columns, extent.groups, taps.outputs, outputs, length,
         taps.i, taps.j, taps.k,
@@ -265,4 +266,4 @@ def weight_gradient(
     made = make(storage, total, from_dtype(target.data.dtype), tile, x.channel < x.column)
     launch(made, splits * extent.groups * rows * columns, tile.threads, arguments, stream)
     if splits > 1:
-        partial_sums(partials, splits, taps, extent, w, stream)
+        added(partials[: splits * weights], splits, sizes, w, stream)
