@@ -1,4 +1,5 @@
-"""A CUDA launcher has its CPU twin's parameters and a trailing stream; it needs neither threads nor their workspace."""
+"""A CUDA launcher has its CPU twin's parameters and a trailing stream; it needs neither threads nor their memory, but
+workspace of its own."""
 
 import inspect
 
@@ -10,8 +11,10 @@ from convlab.kernels.cpu.im2col import im2col as cpu_im2col
 from convlab.kernels.cuda.direct import direct
 from convlab.kernels.cuda.gradient import gradient
 from convlab.kernels.cuda.im2col import im2col
+from convlab.kernels.cuda.weight_gradient import weight_gradient
 
 OF_THREADS = ("threads", "sums", "patches", "window", "gradients")
+OF_DEVICE = ("places", "partials")
 
 
 def names(function):
@@ -20,7 +23,10 @@ def names(function):
 
 
 @pytest.mark.parametrize(
-    ("cuda", "cpu"), [(direct, cpu_direct), (im2col, cpu_im2col), (gradient, cpu_gradient)], ids=lambda f: f.__name__
+    ("cuda", "cpu"),
+    [(direct, cpu_direct), (im2col, cpu_im2col), (gradient, cpu_gradient), (weight_gradient, cpu_gradient)],
+    ids=lambda f: f.__name__,
 )
 def test_parameters(cuda, cpu):
-    assert names(cuda) == [name for name in names(cpu) if name not in OF_THREADS] + ["stream"]
+    own = [name for name in names(cuda) if name not in OF_DEVICE]
+    assert own == [name for name in names(cpu) if name not in OF_THREADS] + ["stream"]

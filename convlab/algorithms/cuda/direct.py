@@ -1,5 +1,6 @@
 """direct: the definition, summed in register tiles. Needs no workspace."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +9,8 @@ from ...bounds import componentwise
 from ...problem import ConvProblem
 from . import DTYPES
 
-# The multiply-adds' share of the hot loop's machine code, which bounds what it reaches (tests/cuda_static): forward,
-# and for the gradient of the weights.
-_PRODUCTS, _GRADIENT = 0.6, 0.4
+# The multiply-adds' share of the hot loop's machine code, which bounds what it reaches (tests/cuda_static).
+_PRODUCTS = 0.6
 # Instructions of a thread around that loop, at each tap (the emulator's count, depthwise layers of 3x3).
 _PER_TAP = 150
 
@@ -27,16 +27,18 @@ class Direct(Algorithm):
 
     def cost(self, problem: ConvProblem) -> Cost:
         from ...kernels.cuda.direct import COLUMNS
-        from ...kernels.cuda.gradient import sizes
+        from ...kernels.cuda.gradient import share, sizes
+        from ...kernels.cuda.splits import filled
         from ..lowering import example, extent
 
         work = extent(problem)
         filters = work.filters
         if problem.direction == "backward_weights":
             rows, columns = sizes(filters, work.channels, example(problem).itemsize)
-            whole = -(-filters // rows) * rows / max(filters, 1)
-            whole *= -(-work.channels // columns) * columns / max(work.channels, 1)
-            return Cost((Stage("products", problem.flops * whole, problem.min_bytes, _GRADIENT),))
+            blocks = -(-filters // rows) * -(-work.channels // columns)
+            whole = blocks * rows * columns / max(filters * work.channels, 1)
+            efficiency = share(rows, columns) * filled(blocks * work.groups * math.prod(problem.kernel))
+            return Cost((Stage("products", problem.flops * whole, problem.min_bytes, efficiency),))
         block = _block(problem)
         whole = -(-filters // block) * block / max(filters, 1)
         products = COLUMNS * block * work.channels

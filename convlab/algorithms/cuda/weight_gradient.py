@@ -11,13 +11,15 @@ from ...problem import ConvProblem
 
 
 def cost(problem: ConvProblem) -> Cost:
-    """Offsets are written and read, partial sums too; tiles are whole."""
-    cut = _cut(problem)
-    pairs = _pairs(problem)
-    whole = cut.products / max(pairs * problem.out_channels // problem.groups, 1)
+    """Tiles are whole; offsets and partial sums are written and read."""
+    from ...kernels.cuda.splits import filled
+
+    cut, groups = _cut(problem), problem.groups
+    whole = groups * cut.products / max(math.prod(problem.w_shape), 1)
+    efficiency = cut.share * filled(groups * cut.rows * cut.columns * cut.splits)
     return Cost(
         (
-            Stage("products", problem.flops * whole, problem.min_bytes, cut.share),
+            Stage("products", problem.flops * whole, problem.min_bytes, efficiency),
             Stage("partial sums", 0, 2 * sum(spec.nbytes() for spec in workspace(problem).values())),
         )
     )

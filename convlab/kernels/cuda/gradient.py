@@ -26,6 +26,13 @@ def sizes(filters: int, channels: int, item: int) -> tuple[int, int]:
     return 8 if filters > 1 else 1, 8 if channels > 4 and item == 4 else 4 if channels > 1 else 1
 
 
+def share(filter_block: int, channel_block: int) -> float:
+    """Of multiply-adds in the hot loop: beside them an output takes two instructions a filter, four a channel and forty
+    of its own (tests/cuda_static/test_cuda_gradient.py)."""
+    products = filter_block * channel_block
+    return products / (products + 2 * filter_block + 4 * channel_block + 40)
+
+
 @inlined
 def over_warp(value: Any) -> Any:
     """The sum over the lanes of a warp, in a butterfly."""

@@ -5,8 +5,9 @@ outputs and writes what it has found, which cuda.partial_sums adds up. How many 
 one problem gives the same bits on every device.
 """
 
-# Blocks that leave little of a large device (132 SMs of two to six blocks) idle in their last round.
-BLOCKS = 768
+# Blocks that leave little of a large device (132 SMs of two to six blocks) idle in their last round, and those without
+# which not even 108 SMs have two each.
+BLOCKS, FULL = 768, 216
 
 
 def split(tasks: int, outputs: int, least: int, unit: int) -> tuple[int, int]:
@@ -23,3 +24,8 @@ def split(tasks: int, outputs: int, least: int, unit: int) -> tuple[int, int]:
 def partials(splits: int, weights: int) -> int:
     """Elements of partial sums of so many weights: none where there is nothing to add up."""
     return splits * weights if splits > 1 else 0
+
+
+def filled(blocks: int) -> float:
+    """The fraction of a large device that so many blocks keep busy."""
+    return min(max(blocks, 1) / FULL, 1.0)

@@ -23,7 +23,7 @@ from .intrinsics import st1
 from .memory import address, chosen, load, moved, quotient, store
 from .offsets import offsets
 from .partial_sums import added, parts_of
-from .splits import split
+from .splits import filled, split
 from .thin_gradient import LEAST, Thin, thin
 from .thin_gradient import kernel as thin_kernel
 
@@ -34,7 +34,6 @@ _LEAST = 128  # outputs of a block: below that its partial sums take too long to
 # Tiles, and the multiply-adds' share of each one's hot loop (tests/cuda_static/test_cuda_weight_gradient.py).
 LARGE, SMALL, NARROW = Tile(128, 128, 8, 2), Tile(64, 64, 4, 4), Tile(64, 32, 4, 8)
 SHARES = {LARGE: 0.79, SMALL: 0.69, NARROW: 0.62}
-_FULL = 216  # blocks below which a device of 108 SMs is not filled by large ones
 
 
 class Cut(NamedTuple):
@@ -65,8 +64,8 @@ def cut(groups: int, filters: int, pairs: int, outputs: int, item: int) -> Cut:
         return Cut(tile, rows, columns, *split(groups * rows * columns, outputs, least, DEPTH))
 
     cuts = [of(tile, _LEAST) for tile in ((LARGE, SMALL, NARROW) if item == 4 else (SMALL,))]
-    cuts = [c for c in cuts if c.tile != LARGE or groups * c.rows * c.columns * c.splits >= _FULL]
-    return min((*cuts, of(thin(filters, pairs, item), LEAST)), key=lambda c: c.products / c.share)
+    cuts.append(of(thin(filters, pairs, item), LEAST))
+    return min(cuts, key=lambda c: c.products / (c.share * filled(groups * c.rows * c.columns * c.splits)))
 
 
 @functools.cache
