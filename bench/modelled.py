@@ -8,6 +8,7 @@ with images in float16; theirs measured against cuDNN on a Maxwell Titan X, here
 the GPU and run on the emulator in one block, where its result is checked and its wavefronts of shared memory counted.
 A layer takes the largest of three bounds: what the pipes take for the machine code, in the loop and once outside of it,
 on the SM with most blocks; its wavefronts, one a clock; images, weights and results once over the memory's bandwidth.
+Where blocks share the channels, adding up their parts comes on top.
 Assumed are, beside that: the boost clock; latencies hidden and the three overlapping perfectly; what is read again
 comes from caches of any bandwidth; launches that take no time. Writes bench/results/modelled.json; --show only prints
 its tables.
@@ -129,8 +130,8 @@ def modelled(gpu: Gpu, problem: ConvProblem, name: str) -> dict[str, float]:
     """Seconds of a layer by each bound."""
     channels, filters, outputs = problem.in_channels, problem.out_channels, problem.batch * math.prod(problem.out_size)
     if name == FUSED:
-        parts, slices = share_of(problem.batch, problem.out_size, 1, filters, channels)
-        count = blocks(problem.batch * tiles_of(problem.out_size), TILES) * blocks(filters, FILTERS) * parts
+        shares, slices = share_of(problem.batch, problem.out_size, 1, filters, channels)
+        count = blocks(problem.batch * tiles_of(problem.out_size), TILES) * blocks(filters, FILTERS) * shares
         tile, even = None, True
     else:
         tile, even = im2col.tile_for(outputs, filters, 4), channels % (2 * DEPTH) == 0
@@ -138,9 +139,11 @@ def modelled(gpu: Gpu, problem: ConvProblem, name: str) -> dict[str, float]:
         slices = 9 * -(-channels // DEPTH)
     algorithm = registry.get_algorithm(name, "cuda")
     more = sum(spec.nbytes() for spec in algorithm.prepared(problem).values())
-    # Parts of sums, written by one kernel and read by the next.
-    more += 2 * sum(spec.nbytes() for spec in algorithm.workspace(problem, Context()).values())
-    return kernel(gpu.capability, problem.dtype.name, tile, even).bounds(gpu, count, slices, problem.min_bytes + more)
+    parts = sum(spec.nbytes() for spec in algorithm.workspace(problem, Context()).values())
+    found = kernel(gpu.capability, problem.dtype.name, tile, even)
+    bounds = found.bounds(gpu, count, slices, problem.min_bytes + more + parts)
+    # Parts of sums are read by a kernel of their own, which can but wait for them.
+    return {name: seconds + parts / (gpu.bandwidth * 1e9) for name, seconds in bounds.items()}
 
 
 def network(gpu: Gpu, dtype: str, batch: int, name: str) -> dict[str, Any]:
