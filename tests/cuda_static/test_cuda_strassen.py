@@ -10,9 +10,9 @@ import convlab
 from convlab import arrays, select
 from convlab.algorithms.cuda import strassen as algorithm
 from convlab.algorithms.strassen import bound
-from convlab.kernels.bilinear import LADERMAN, STRASSEN, WINOGRAD
+from convlab.kernels.bilinear import LADERMAN, STRASSEN, WINOGRAD, scheme
 from convlab.kernels.cuda import sums
-from convlab.kernels.cuda.schedule import INTO, OPERAND, TARGET, Products, Sums, scheduled, strassen_schedule
+from convlab.kernels.cuda.schedule import INTO, OPERAND, TARGET, Products, Sums, groups, scheduled, strassen_schedule
 from convlab.kernels.cuda.strassen import ALIGNED, UNALIGNED, kernel, strassen, workspace
 from convlab.machinecode import GPUS, compiled, modelled
 from convlab.problem import ConvProblem
@@ -110,6 +110,12 @@ def test_products_made_at_once_write_different_blocks(levels):
         lines = strassen_schedule(levels).lines[step.line : step.line + step.many, 2 * OPERAND :]
         blocks = [(row, column) for row, column, factor, _ in lines.reshape(-1, TARGET).tolist() if factor]
         assert len(blocks) == len(set(blocks))
+
+
+def test_products_of_one_block_are_not_made_at_once():
+    """Though one kernel would do for them: Strassen's have no such."""
+    sum_of_two = scheme(1, 2, 1, "a11 | b11 | c11\na12 | b21 | c11")
+    assert [len(group) for group in groups(sum_of_two)] == [1, 1]
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(STRASSEN, WINOGRAD), (LADERMAN, STRASSEN)])

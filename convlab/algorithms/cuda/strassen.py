@@ -1,5 +1,6 @@
 """strassen: a 1x1 convolution as a product of matrices that takes 7 products of blocks where others take 8."""
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -100,6 +101,7 @@ class Strassen(Algorithm):
             copy(y, out, stream)
 
 
+@functools.lru_cache(maxsize=256)  # every call of a plan asks
 def levels(rows: int, columns: int, depth: int) -> int:
     """How often the scheme is applied to a product of these sizes: once or twice, by the estimated time.
 
