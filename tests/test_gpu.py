@@ -3,6 +3,7 @@
 The same kernels are proven on the emulator (tests/cuda_static); here is what only a device can tell.
 """
 
+import functools
 import time
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 import convlab
 from convlab import BackendError, arrays, registry
+from convlab.harness import transfers
+from convlab.testing import operands
 
 
 def _reason():
@@ -25,7 +28,11 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(_reason() is not None, reason=
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 16, 17, 19)).astype(np.float32)
 W = RNG.standard_normal((24, 16, 3, 3)).astype(np.float32)
-LAYERS = ("mb32ic64ih224oc64oh224kh3ph1", "mb32ic256ih56oc256oh56kh3ph1", "mb32ic512ih14oc512oh14kh3ph1")
+LAYERS = (
+    "mb32ic64ih224oc64oh224kh3ph1", "mb32ic256ih56oc256oh56kh3ph1", "mb32ic512ih14oc512oh14kh3ph1",
+    "mb32ic256ih56oc64oh56kh1", "mb32ic64ih56oc128oh28kh3sh2ph1", "mb32g32ic32ih112oc32oh112kh3ph1",
+    "mb32g144ic144ih56oc144oh28kh3sh2ph1", "mb32g512ic512ih14oc512oh14kh3ph1", "mb32g120ic120ih28oc120oh28kh5ph2",
+)  # fmt: skip
 
 
 def expected():
@@ -92,40 +99,96 @@ def test_a_call_does_not_wait():
     assert queued < 0.5 * (time.perf_counter() - start)
 
 
-@pytest.mark.parametrize("descriptor", LAYERS)
-def test_times_against_cudnn(descriptor, capsys):
-    """Prints TFLOP/s of every algorithm and of cuDNN, with TF32 off and on; fails for nothing but a wrong result."""
-    torch = pytest.importorskip("torch")
-    problem = convlab.ConvProblem.from_descriptor(descriptor)
-    x, w = torch.randn(problem.x_shape, device="cuda"), torch.randn(problem.w_shape, device="cuda") / 16
-    padding = tuple(lo for lo, _ in problem.padding)
-    torch.backends.cudnn.benchmark = True
-    calls, right = {}, None
-    for name in algorithms():
-        if registry.get_algorithm(name, "cuda").why_not(problem) is None:
-            plan, out = convlab.plan(problem, w, algorithm=name, backend="cuda"), x.new_empty(problem.y_shape)
-            calls[name] = lambda plan=plan, out=out: plan(x, out)
-    for tf32 in (False, True):
-
-        def cudnn(tf32=tf32):
-            torch.backends.cudnn.allow_tf32 = tf32
-            return torch.nn.functional.conv2d(x, w, padding=padding)
-
-        calls[f"cuDNN, TF32 {'on' if tf32 else 'off'}"] = cudnn
-    lines = [f"\n{descriptor} on {torch.cuda.get_device_name()}"]
-    right = calls["cuDNN, TF32 off"]()
-    for name, call in calls.items():
-        result = call()
-        if "TF32 on" not in name:
-            torch.testing.assert_close(result, right, rtol=1e-3, atol=1e-3)
-        torch.cuda.synchronize()
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        for _ in range(10):
+def test_transfers(capsys):
+    """Prints what copies take, and what overlapping them with computing brings; whole calls are right in any pieces."""
+    problem = convlab.ConvProblem.from_descriptor("mb32ic64ih56oc64oh56kh3ph1")
+    given, on = operands(problem, 1), arrays.of("cuda")
+    expected = convlab.conv2d(given[0], given[1], padding=1)
+    result = on.pinned(problem.y_shape, problem.dtype)
+    images = on.pinned(problem.x_shape, problem.dtype)
+    images[...] = given[0]
+    for pieces in (1, 4):
+        call = transfers.whole_call(problem, [images, given[1]], result, on, "im2col", pieces)
+        for _ in range(2):
+            result[...] = np.nan
             call()
-        end.record()
-        torch.cuda.synchronize()
-        seconds = begin.elapsed_time(end) / 1e4
-        lines.append(f"  {name:<16} {1e3 * seconds:8.3f} ms {problem.flops / seconds / 1e12:6.1f} TFLOP/s")
+            np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-3)
+    found = transfers.measure(problem, given, on, "im2col", 0.2)
     with capsys.disabled():
-        print("\n".join(lines))
+        print(f"\n{problem.descriptor}: {found}")
+
+
+def cudnn_call(torch, problem, given):
+    """A problem of channels_first by cuDNN; given: what convlab takes in its direction, in this order."""
+    padding, stride = tuple(lo for lo, _ in problem.padding), problem.stride
+    options = {"stride": stride, "padding": padding, "groups": problem.groups}
+    a, b = given
+    if problem.direction == "forward":
+        return lambda: torch.nn.functional.conv2d(a, b, **options)
+    if problem.direction == "backward_data":
+        return lambda: torch.nn.grad.conv2d_input(problem.x_shape, b, a, **options)
+    return lambda: torch.nn.grad.conv2d_weight(a, problem.w_shape, b, **options)
+
+
+def seconds_of(torch, call):
+    """The mean of ten calls, measured on the device."""
+    call()
+    torch.cuda.synchronize()
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    for _ in range(10):
+        call()
+    end.record()
+    torch.cuda.synchronize()
+    return begin.elapsed_time(end) / 1e4
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward_data", "backward_weights"])
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("descriptor", LAYERS)
+def test_times_against_cudnn(descriptor, layout, direction, capsys):
+    """Prints time and TFLOP/s of every algorithm and of cuDNN, with TF32 off and on; fails only for wrong results."""
+    torch = pytest.importorskip("torch")
+    problem = convlab.ConvProblem.from_descriptor(descriptor, direction=direction, layout=layout)
+    first, last = problem.replace(layout="channels_first"), layout == "channels_last"
+    shapes = {
+        "forward": (first.x_shape, first.w_shape),
+        "backward_data": (first.y_shape, first.w_shape),
+        "backward_weights": (first.x_shape, first.y_shape),
+    }[direction]
+    given = [torch.randn(shape, device="cuda") for shape in shapes]
+    if last:
+        given = [a.contiguous(memory_format=torch.channels_last) for a in given]
+    images = [a.permute(0, 2, 3, 1) if last else a for a in given]  # as convlab takes them
+    weights = None if direction == "backward_weights" else given[1].contiguous()
+    data = tuple(images) if weights is None else images[0]
+    cudnn = cudnn_call(torch, first, given)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False
+    right, wrong = cudnn(), []
+    if last and weights is not None:
+        right = right.permute(0, 2, 3, 1)
+    lines = [f"\n{descriptor} {layout} {direction} on {torch.cuda.get_device_name()}"]
+
+    def report(name, call):
+        seconds = seconds_of(torch, call)
+        lines.append(f"  {name:<18} {1e3 * seconds:8.3f} ms {problem.flops / seconds / 1e12:6.1f} TFLOP/s")
+
+    for name in algorithms():
+        if registry.get_algorithm(name, "cuda").why_not(problem) is not None:
+            continue
+        try:
+            plan = convlab.plan(problem, weights, algorithm=name, backend="cuda")
+            out = right.new_empty(problem.result_shape)
+            plan(data, out)
+            error = ((out - right).abs().max() / right.abs().max()).item()
+            if not error <= 1e-3:
+                wrong.append(f"{name}: an error of {error:.2g} of the largest result")
+            report(name, functools.partial(plan, data, out))
+        except Exception as error:  # the others' times are wanted all the same
+            wrong.append(f"{name} raised {type(error).__name__}: {error}")
+    for tf32 in (False, True):
+        torch.backends.cudnn.allow_tf32 = tf32
+        report(f"cuDNN, TF32 {'on' if tf32 else 'off'}", cudnn)
+    with capsys.disabled():
+        print("\n".join([*lines, *wrong]))
+    assert not wrong

@@ -122,6 +122,18 @@ class Cuda(OnDevice):
             stream.synchronize()
         return values
 
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        return self._cuda.pinned_array(shape, dtype)
+
+    def new_stream(self) -> Any:
+        return self._cuda.stream()
+
+    def send(self, values: np.ndarray, array: Any, stream: Any = None) -> None:
+        array.copy_to_device(values, stream=stream or 0)
+
+    def fetch(self, array: Any, values: np.ndarray, stream: Any = None) -> None:
+        array.copy_to_host(values, stream=stream or 0)
+
     def wait(self) -> None:
         self._cuda.synchronize()
 

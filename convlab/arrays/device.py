@@ -18,7 +18,7 @@ from .interface import Arrays, check_cast, check_shape, on_device, overlap
 
 
 class OnDevice(Arrays):
-    """What is the same on every device. Beside `device` and the streams, a device is four things."""
+    """What is the same on every device. Beside `device` and the streams, a device is views and copies."""
 
     @abstractmethod
     def own(self, value: Any) -> Any:
@@ -35,6 +35,22 @@ class OnDevice(Arrays):
     @abstractmethod
     def download(self, array: Any, stream: Any) -> np.ndarray:
         """A copy of a contiguous array as a NumPy array, which the host waits for."""
+
+    @abstractmethod
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An uninitialised NumPy array in page-locked memory, which the device copies itself."""
+
+    @abstractmethod
+    def new_stream(self) -> Any:
+        """A stream beside the others."""
+
+    @abstractmethod
+    def send(self, values: np.ndarray, array: Any, stream: Any = None) -> None:
+        """Copy a contiguous NumPy array to one on the device; if it is pinned and there is a stream, queue the copy."""
+
+    @abstractmethod
+    def fetch(self, array: Any, values: np.ndarray, stream: Any = None) -> None:
+        """Copy a contiguous array on the device to a NumPy array, as `send` does."""
 
     def operand(self, name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype, stream: Any = None) -> Any:
         """Any strides that are whole elements are kept."""

@@ -32,6 +32,18 @@ class Emulated(OnDevice):
     def download(self, array: DeviceArray, stream: Any) -> np.ndarray:
         return array.copy_to_host()
 
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        return np.empty(shape, dtype)
+
+    def new_stream(self) -> Any:
+        return None
+
+    def send(self, values: np.ndarray, array: DeviceArray, stream: Any = None) -> None:
+        array.copy_to_device(values)
+
+    def fetch(self, array: DeviceArray, values: np.ndarray, stream: Any = None) -> None:
+        values[...] = array.copy_to_host()
+
     def wait(self) -> None:
         return None
 

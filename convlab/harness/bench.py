@@ -24,6 +24,8 @@ Progress = Callable[[str, float], None]
 
 # Of the progress shown, the part that checking takes; the rest is timing.
 _CHECKING = 0.3
+# Of the time that an algorithm is timed, what copies of each kind are.
+_TRANSFERS = 0.25
 # No algorithm can have this name: a name on the command line has no space.
 _PEAK = "FMA peak"
 
@@ -110,7 +112,9 @@ def compare(
 
     with Others() as others:
         timings = interleave(calls, min_time, on_turn=on_turn)
-    copies = cases[problem.layout].copies() if calls else None
+    own = [key for key in timings if rows.get(key) and not registry.is_peer(key[0], backend)]
+    fastest = min(own, key=lambda key: timings[key].median)[0] if own else None
+    transfers = cases[problem.layout].transfers(fastest, _TRANSFERS * min_time) if calls else None
     found: dict[int, list[Row]] = {count: [] for count in threads}
     for (name, count), row in rows.items():
         timing = timings.get((name, count))
@@ -127,7 +131,7 @@ def compare(
             peak=peaks[count].flops if peaks else None,
             others=others.processors,
             auto=autos[count],
-            copies=copies,
+            transfers=transfers,
             machine=this_machine(),
             rerun=bench_command(
                 problem, source, backend=backend, algorithms=names, peers=peers, threads=count, min_time=min_time

@@ -11,12 +11,15 @@ import numpy as np
 from .. import reference, registry, select
 from ..algorithm import Algorithm, Context
 from ..arrays import HOST, Arrays, of
+from ..arrays.device import OnDevice
 from ..errors import BackendError
 from ..plan import Plan
 from ..problem import ConvProblem
+from . import transfers
 from .accuracy import measure
 from .data import operands as make_operands
 from .results import Row
+from .transfers import Transfers
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,15 @@ class Case:
         there = tuple(None if a is None else arrays.device.array(a) for a in operands)
         return cls(problem, operands, expected, arrays.device.empty(problem.result_shape, problem.dtype), arrays, there)
 
-    def copies(self) -> tuple[float, float] | None:
-        """Seconds that copying the operands to the device takes, and the result back; None where there is no device."""
-        if self.arrays.device is None:
+    def transfers(self, algorithm: str | None, min_time: float) -> Transfers | None:
+        """What copies to a device and back take, and calls of the algorithm with them; None where there is no device,
+        or too little memory on it."""
+        if not isinstance(self.arrays, OnDevice):
             return None
-        start = time.perf_counter()
-        for array in self.operands:
-            if array is not None:
-                self.arrays.device.array(array)
-        self.arrays.wait()
-        middle = time.perf_counter()
-        self.arrays.to_host(self.out)
-        return middle - start, time.perf_counter() - middle
+        try:
+            return transfers.measure(self.problem, self.operands, self.arrays, algorithm, min_time)
+        except BackendError:
+            return None
 
     def first(
         self, name: str, backend: str, threads: int, *, prepared: bool = True

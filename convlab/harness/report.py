@@ -14,6 +14,7 @@ from rich.text import Text
 from ..units import in_bytes, in_words, memory, plural, short
 from .rerun import folded
 from .results import Report, Row
+from .transfers import Transfers
 
 WIDTH = 80
 # Processors that others keep busy above which a report warns: on a quiet machine 0.01 are (measured), and a tenth of
@@ -92,9 +93,8 @@ def reasons(console: Console, title: str, rows: Sequence[Any], style: str) -> No
 def _notes(report: Report, plus_minus: str) -> list[str]:
     """How to read the table, and what it was measured on."""
     notes = [f"Time: median of interleaved calls {plus_minus} half the distance between the quartiles."]
-    if report.copies is not None:
-        there, back = (short(1e3 * seconds) for seconds in report.copies)
-        notes.append(f"A call waits for the device. Not in it: copies to the device, {there} ms, and back, {back} ms.")
+    if report.transfers is not None:
+        notes.append("A call waits for the device. Not in it: copies. " + _copies(report.transfers))
     peers = [row.algorithm for row in report.timed if row.peer]
     if peers:
         notes.append(f"Other libraries: {', '.join(peers)}. What memory they take (?) is unknown.")
@@ -110,6 +110,22 @@ def _notes(report: Report, plus_minus: str) -> list[str]:
     if report.others is not None and report.others > _DISTURBING:
         notes.append(f"Other processes kept {report.others:.1f} processors busy: do not trust these times.")
     return [*notes, str(report.machine)]
+
+
+def _copies(found: Transfers) -> str:
+    """Copies by kind of memory, and what overlapping them with computing brings."""
+
+    def both(seconds: tuple[float, float]) -> str:
+        return " + ".join(short(1e3 * part) for part in seconds) + " ms"
+
+    text = f"To the device and back: pageable {both(found.pageable)}, pinned {both(found.pinned)}."
+    if found.overlapped is None or found.in_turn is None:
+        return text
+    whole, overlapped = (short(1e3 * seconds) for seconds in (found.in_turn, found.overlapped))
+    return (
+        f"{text} Overlapped with {found.algorithm}, the batch in {found.pieces} pieces on two streams: "
+        f"a whole call takes {overlapped} ms instead of {whole} ms."
+    )
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -132,7 +148,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "min_time": report.min_time,
         "prepared": report.prepared,
         "peak_flops": report.peak,
-        "copies": report.copies,
+        "transfers": None if report.transfers is None else asdict(report.transfers),
         "others": report.others,
         "auto": report.auto,
         "rows": [_finite(_row(report, row)) for row in report.rows],

@@ -7,6 +7,7 @@ from ..problem import ConvProblem
 from .accuracy import Accuracy
 from .machine import Machine
 from .timing import Timing
+from .transfers import Transfers
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Report:
     flops: operations of the direct algorithm. peak: FMA operations a second at this number of threads, measured
     in the same run; None for integers. prepared: whether algorithms got the weights ahead of the timed calls.
     others: processors that other processes kept busy meanwhile, None where unknown. auto: the algorithm that "auto"
-    takes. rerun: the command line. copies: on cuda, seconds of copying the operands to the device and the result back,
-    which are in no time: a timed call works on the device and ends when that is done.
+    takes. rerun: the command line. transfers: on cuda, what copies between host and device take, which are in no time:
+    a timed call works on the device and ends when that is done.
     """
 
     problem: ConvProblem
@@ -53,7 +54,7 @@ class Report:
     auto: str | None
     machine: Machine
     rerun: str
-    copies: tuple[float, float] | None = None
+    transfers: Transfers | None = None
 
     @property
     def timed(self) -> tuple[Row, ...]:

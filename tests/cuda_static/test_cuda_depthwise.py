@@ -198,8 +198,9 @@ def test_inputs_are_read_about_once(device, layout, channels, size, kernel, stri
 
 @pytest.mark.parametrize("name", ["A100", "H100"])
 def test_memory_is_the_bound(name):
-    """MobileNet's layers at batch 32: to issue all instructions takes at most 1.3 times as long as to move the bytes that
-    must be moved, where images are large 0.7. Of the kernel as it is launched, for some images and channels, scaled to all."""
+    """MobileNet's layers at batch 32: to issue all instructions takes at most 1.3 times as long as to move the bytes
+    that must be moved, where images are large 0.7. Of the kernel as it is launched, for some images and channels,
+    scaled to all."""
     gpu = GPUS[name]
     device = Device(gpu.capability)
     for channels, size, kernel, stride, images, most in (
