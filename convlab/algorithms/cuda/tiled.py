@@ -162,7 +162,7 @@ class Tiled(Algorithm):
                 for array, channels in ((v, work.channels), (m, work.filters))
             )
             a, b = (v, filters) if last else (filters, v)
-            gemm(a, b, sums, _tile(cut.tiles, work, grid.room), stream)
+            gemm(a, b, sums, product_tile(cut.tiles, work, grid.room), stream)
             transform_products(
                 cut.tiles, m, nothing if bias is None else bias, table, written, grid, code, last, y, stream
             )
@@ -182,11 +182,11 @@ def _room(points: int, channels: int, total: int) -> int:
     """Tiles of a launch, for so many channels read and written."""
     most = max(_WORKSPACE // (4 * points * max(channels, 1)) // _WIDE * _WIDE, _WIDE)
     turns = -(-total // most)
-    return rounded(-(-total // max(turns, 1)), _WIDE if turns > 1 else _WARP)
+    return rounded(-(-total // turns), _WIDE if turns > 1 else _WARP)
 
 
-def _tile(tiles: Any, work: Any, room: int) -> Any:
-    """Of the products."""
+def product_tile(tiles: Any, work: Any, room: int) -> Any:
+    """The tile of the products (kernels.cuda.gemm)."""
     from ...kernels.cuda.im2col import tile_for
 
     return tile_for(tiles.points * work.groups * room, work.filters, 4)
@@ -227,9 +227,9 @@ def _priced(problem: ConvProblem, tiles: Any) -> Cut:
     from_size, to_size = (problem.in_size, problem.out_size) if forward else (problem.out_size, problem.in_size)
     counts = count((1,) * (2 - problem.ndim) + tuple(to_size), tiles)
     total = work.images * math.prod(counts)
-    room = _room(tiles.points, read + written, total)
-    turns = -(-total // max(room, 1))
-    tile, width = _tile(tiles, work, room), rounded(room, _WARP) * turns
+    room = _room(tiles.points, read + written, max(total, 1))
+    turns = -(-total // room)
+    tile, width = product_tile(tiles, work, room), room * turns
     products = 2 * tiles.points * work.groups * rounded(work.filters, tile.height) * rounded(work.channels, DEPTH)
     item, (forth, back) = problem.dtype.itemsize, tiles.operations
     image, result = (

@@ -88,7 +88,7 @@ def window(rows: int, columns: int) -> Any:
                 row = builder.add(start, down)
                 for point, along in zip(points, offsets[1], strict=True):
                     value = builder.load(pointer(context, builder, signature.args[0], builder.add(row, along)))
-                    value = value if value.type == _FLOAT else builder.fpext(value, _FLOAT)
+                    value = context.cast(builder, value, signature.args[0].dtype, float32)
                     values.append(builder.select(_inside(builder, builder.or_(line, point)), value, _FLOAT(0)))
             return cgutils.pack_array(builder, values)
 
