@@ -12,7 +12,7 @@ from convlab.algorithms.cuda.fft_tiled import FftTiled
 from convlab.algorithms.cuda.tiled import product_tile
 from convlab.algorithms.cuda.winograd import Winograd
 from convlab.emulator import Device
-from convlab.kernels.cuda import gemm, tile_inputs, tile_outputs, tiles
+from convlab.kernels.cuda import gemm, tile_inputs, tile_outputs
 from convlab.kernels.cuda.tiles import Tiles
 from convlab.machinecode import GPUS, compiled, modelled
 from convlab.problem import ConvProblem
@@ -74,17 +74,16 @@ def sectors(counters, opcode):
 
 def code_of_inputs(of, capability, storage=float32, last=False):
     types = (storage[::1], int32[::1], float32[::1], *[int64] * 16)
-    passes, n = tiles.inputs(of), of.size[1]
     if of.shared:
-        threads = tile_inputs.LANES[n] * n // 2
-        return compiled(tile_inputs.shared_kernel(passes, n, last), types, capability, threads)
-    return compiled(tile_inputs.kernel(passes, n, last), types, capability, tile_inputs.THREADS)
+        threads = tile_inputs.LANES[of.size[0]] * of.size[0] // 2
+        return compiled(tile_inputs.shared_kernel(of, False, last), types, capability, threads)
+    return compiled(tile_inputs.kernel(of, False, last), types, capability, tile_inputs.THREADS)
 
 
 def code_of_outputs(of, capability, storage=float32, last=False, activation=0):
     types = (float32[::1], storage[::1], storage[::1], *[int64] * 12)
     if of.shared:
-        threads = tile_inputs.LANES[of.size[1]] * of.size[0] // 2
+        threads = tile_inputs.LANES[of.size[0]] * of.size[0] // 2
         own = tile_outputs.shared_kernel(of, storage, activation, True, last)
         return compiled(own, types, capability, threads)
     return compiled(tile_outputs.kernel(of, storage, activation, True, last), types, capability, tile_inputs.THREADS)

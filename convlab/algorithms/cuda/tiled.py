@@ -186,10 +186,11 @@ def _room(points: int, channels: int, total: int) -> int:
 
 
 def product_tile(tiles: Any, work: Any, room: int) -> Any:
-    """The tile of the products (kernels.cuda.gemm)."""
+    """The tile of the products: a large one where matrices fill it and there are enough of them."""
+    from ...kernels.cuda.gemm import SMALL
     from ...kernels.cuda.im2col import tile_for
 
-    return tile_for(tiles.points * work.groups * room, work.filters, 4)
+    return tile_for(tiles.points * work.groups * room, work.filters, 4) if room > SMALL.width else SMALL
 
 
 def _taps(taps: int, size: int, forward: bool) -> np.ndarray:
@@ -231,6 +232,7 @@ def _priced(problem: ConvProblem, tiles: Any) -> Cut:
     turns = -(-total // room)
     tile, width = product_tile(tiles, work, room), room * turns
     products = 2 * tiles.points * work.groups * rounded(work.filters, tile.height) * rounded(work.channels, DEPTH)
+    products *= rounded(room, tile.width) * turns
     item, (forth, back) = problem.dtype.itemsize, tiles.operations
     image, result = (
         item * work.images * channels * math.prod(size) for channels, size in ((read, from_size), (written, to_size))
@@ -240,7 +242,7 @@ def _priced(problem: ConvProblem, tiles: Any) -> Cut:
     cost = Cost(
         (
             Stage("inputs", width * read * forth, image + v, _TRANSFORMS),
-            Stage("products", products * width, v + m + turns * u, _PRODUCTS),
+            Stage("products", products, v + m + turns * u, _PRODUCTS),
             Stage("outputs", width * written * back, m + result, _TRANSFORMS),
             Stage("launches", _LAUNCH * (3 * turns - 1), 0),
         )

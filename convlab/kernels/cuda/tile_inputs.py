@@ -48,10 +48,10 @@ def located(tile: Any, rows: Any, columns: Any) -> Any:
 
 
 @functools.cache
-def kernel(passes: Passes, columns: int, channels_last: bool) -> Any:
-    """The kernel where a thread has a tile: a window of that many columns. channels_last: they are neighbours in V."""
-    load = window(passes.down.inputs, columns)
-    transformed = transform(programs.forth(passes, columns))
+def kernel(tiles: Tiles, of_filters: bool, channels_last: bool) -> Any:
+    """The kernel where a thread has a tile. channels_last: channels are neighbours in V."""
+    passes, (rows, columns) = _passes(tiles, of_filters)
+    load, transformed = window(rows, columns), transform(programs.forth(passes, columns))
 
     @jit(THREADS, 4)
     def tile_inputs(
@@ -75,8 +75,9 @@ def kernel(passes: Passes, columns: int, channels_last: bool) -> Any:
 
 
 @functools.cache
-def shared_kernel(passes: Passes, n: int, channels_last: bool) -> Any:
+def shared_kernel(tiles: Tiles, of_filters: bool, channels_last: bool) -> Any:
     """The kernel where n / 2 threads share a tile of n by n."""
+    passes, (n, _) = _passes(tiles, of_filters)
     lanes, items, row_pitch = LANES[n], n // 2, pitch(n)
     threads, size = lanes * items, n * row_pitch
     load, down = window(n, 1), transform(passes.down)
@@ -119,20 +120,21 @@ def shared_kernel(passes: Passes, n: int, channels_last: bool) -> Any:
     return shared_tile_inputs
 
 
-def _launch(
-    passes: Passes, size: tuple[int, int], shared: bool, channels_last: bool, arguments: Any, units: int, stream: Any
-) -> None:
+def _passes(tiles: Tiles, of_filters: bool) -> tuple[Passes, tuple[int, int]]:
+    """The transform, and the rows and columns of its window."""
+    if of_filters:
+        return programs.filters(tiles), tiles.filter_size
+    return programs.inputs(tiles), tiles.size
+
+
+def _launch(tiles: Tiles, of_filters: bool, channels_last: bool, arguments: Any, units: int, stream: Any) -> None:
     if units == 0:
         return
-    rows, columns = size
-    if shared:
-        own, per_block, threads = (
-            shared_kernel(passes, columns, channels_last),
-            LANES[columns],
-            LANES[columns] * rows // 2,
-        )
+    if tiles.shared:
+        n = tiles.size[0]
+        own, per_block, threads = shared_kernel(tiles, of_filters, channels_last), LANES[n], LANES[n] * n // 2
     else:
-        own, per_block, threads = kernel(passes, columns, channels_last), THREADS, THREADS
+        own, per_block, threads = kernel(tiles, of_filters, channels_last), THREADS, THREADS
     launch(own, -(-units // per_block), threads, arguments, stream)
 
 
@@ -152,7 +154,7 @@ def transform_inputs(
     )  # fmt: skip
     strides = x.image, x.channel, x.row, x.column
     arguments = (x.data, taps.table, v, *(np.int64(n) for n in (*strides, *numbers)))
-    _launch(programs.inputs(tiles), tiles.size, tiles.shared, channels_last, arguments, units, stream)
+    _launch(tiles, False, channels_last, arguments, units, stream)
 
 
 def transform_filters(
@@ -165,9 +167,21 @@ def transform_filters(
     the window and then of a column, −1 where none is. u: flat, float32; start: where the group begins, step: elements
     from point to point.
     """
-    rows, columns = tiles.filter_size
     units = filters * channels
-    numbers = (0, rows, 0, 0, 1, 1, 0, filters, filters if filters_last else channels, units, start, step)
+    numbers = (
+        0,
+        tiles.filter_size[0],
+        0,
+        0,
+        1,
+        1,
+        0,
+        filters,
+        filters if filters_last else channels,
+        units,
+        start,
+        step,
+    )
     strides = w.image, w.channel, w.row, w.column
     arguments = (w.data, table, u, *(np.int64(n) for n in (*strides, *numbers)))
-    _launch(programs.filters(tiles), (rows, columns), tiles.shared, not filters_last, arguments, units, stream)
+    _launch(tiles, True, not filters_last, arguments, units, stream)
