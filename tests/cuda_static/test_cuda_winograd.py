@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from numba import float32, types
-from tiled import check, code_of_inputs, code_of_outputs, modelled_speed, problem, run, sectors, winograd  # fmt: skip
+from tiled import algorithm, check, code_of_inputs, code_of_outputs, modelled_speed, problem, run, sectors, winograd
 
 from convlab.algorithms.cuda import tiled
 from convlab.algorithms.cuda.winograd import Winograd
@@ -160,7 +160,7 @@ def test_tiles_of_six_begin_between_sectors(device):
 
 @pytest.mark.parametrize("gpu", ["A100", "H100"])
 def test_modelled_speed(gpu):
-    """The first and the last of VGG's layers of 128 channels and more, at batch 32: over direct products at the peak."""
+    """VGG's first and last layers of 128 channels and more, at batch 32: over direct products at the peak."""
     for channels, size in ((128, 112), (512, 14)):
         layer = problem((32, channels, size, size), (channels, channels, 3, 3), padding=1)
         _, speed, _ = modelled_speed(gpu, Winograd, layer)
