@@ -16,25 +16,10 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from .transforms import Program, Term
+from .transforms import Program, Writer
 
 
-class _Writer:
-    """Steps over `inputs` given values."""
-
-    def __init__(self, inputs: int) -> None:
-        self.inputs = inputs
-        self.steps: list[tuple[Term, ...]] = []
-
-    def sum(self, *terms: tuple[Fraction | float, int]) -> int:
-        self.steps.append(tuple(Term(c, v) for c, v in terms))
-        return self.inputs + len(self.steps) - 1
-
-    def program(self, outputs: Sequence[int]) -> Program:
-        return Program(self.inputs, tuple(self.steps), tuple(outputs))
-
-
-def _spectrum(w: _Writer, x: Sequence[int]) -> list[int]:
+def _spectrum(w: Writer, x: Sequence[int]) -> list[int]:
     """Values of the spectrum of the values x."""
     n = len(x)
     if n == 1:
@@ -64,11 +49,11 @@ def points(n: int, rows: int) -> int:
 @functools.cache
 def columns(n: int) -> Program:
     """n numbers to their spectrum."""
-    w = _Writer(n)
+    w = Writer(n)
     return w.program(_spectrum(w, range(n)))
 
 
-def _complex(w: _Writer, n: int, rows: int) -> tuple[list[int], list[tuple[int, int]]]:
+def _complex(w: Writer, n: int, rows: int) -> tuple[list[int], list[tuple[int, int]]]:
     """Of one row the real and the complex points; of a pair of rows, whose points all are complex, those."""
     first = _spectrum(w, range(n))
     if rows == 1:
@@ -85,7 +70,7 @@ def _complex(w: _Writer, n: int, rows: int) -> tuple[list[int], list[tuple[int, 
 @functools.cache
 def inputs(n: int, rows: int) -> Program:
     """A row of n points, or a pair of rows, to the left factors of its products."""
-    w = _Writer(n * rows)
+    w = Writer(n * rows)
     real, pairs = _complex(w, n, rows)
     return w.program(real + [v for r, s in pairs for v in (w.sum((1, r), (1, s)), r, s)])
 
@@ -93,7 +78,7 @@ def inputs(n: int, rows: int) -> Program:
 @functools.cache
 def filters(n: int, rows: int) -> Program:
     """The same for filters: to the right factors, for the scale 1 over the number of points of the tile."""
-    w = _Writer(n * rows)
+    w = Writer(n * rows)
     real, pairs = _complex(w, n, rows)
     out = list(real)
     for r, s in pairs:
@@ -104,22 +89,14 @@ def filters(n: int, rows: int) -> Program:
 @functools.cache
 def outputs(n: int, rows: int) -> Program:
     """The products of a row, or of a pair of rows, to what `transposed(columns(n))` makes the outputs of."""
-    w = _Writer(n * rows)
+    w = Writer(n * rows)
     real, pairs = _complex(w, n, rows)
     back = transposed(w.program(real + [v for pair in pairs for v in pair]))
-    w = _Writer(points(n, rows))
+    w = Writer(points(n, rows))
     spectrum = list(range(len(real)))
     for first in range(len(real), w.inputs, 3):
         spectrum += [w.sum((1, first), (-1, first + 2)), w.sum((1, first), (-1, first + 1))]
-    return w.program(_run(w, back, spectrum))
-
-
-def _run(w: _Writer, program: Program, values: Sequence[int]) -> list[int]:
-    """The outputs of a program on values."""
-    known = list(values)
-    for terms in program.steps:
-        known.append(w.sum(*((c, known[v]) for c, v in terms)))
-    return [known[i] for i in program.outputs]
+    return w.program(w.run(back, spectrum))
 
 
 @functools.cache
@@ -131,7 +108,7 @@ def transposed(program: Program) -> Program:
     ]  # (coefficient, value) that each is summed from
     for i, output in enumerate(program.outputs):
         into[output].append((1, i))
-    w = _Writer(len(program.outputs))
+    w = Writer(len(program.outputs))
 
     def total(value: int) -> int:
         terms = into[value]

@@ -95,6 +95,28 @@ class Program(NamedTuple):
         return sum(len(terms) - any(abs(t.coefficient) == 1 for t in terms) for terms in self.steps)
 
 
+class Writer:
+    """Writes a program: steps over `inputs` given values. Values are known by their numbers."""
+
+    def __init__(self, inputs: int) -> None:
+        self.inputs = inputs
+        self.steps: list[tuple[Term, ...]] = []
+
+    def sum(self, *terms: tuple[Fraction | float, int]) -> int:
+        self.steps.append(tuple(Term(c, v) for c, v in terms))
+        return self.inputs + len(self.steps) - 1
+
+    def run(self, program: Program, values: Sequence[int]) -> list[int]:
+        """The outputs of a program on values."""
+        known = list(values)
+        for terms in program.steps:
+            known.append(self.sum(*((c, known[v]) for c, v in terms)))
+        return [known[i] for i in program.outputs]
+
+    def program(self, outputs: Sequence[int]) -> Program:
+        return Program(self.inputs, tuple(self.steps), tuple(outputs))
+
+
 @functools.cache
 def straight_line(matrix: Matrix) -> Program:
     """A short program for matrix · vector.
