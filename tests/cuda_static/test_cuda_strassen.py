@@ -247,3 +247,4 @@ def test_modelled_size_from_which_it_pays(device, name, first, second):
 def test_levels_are_chosen_by_cost():
     assert [algorithm.levels(n, n, n) for n in (64, 2048, 4096, 8192, 16384)] == [1, 1, 1, 2, 2]
     assert algorithm.levels(16384, 16384, 256) == 1
+    assert algorithm.levels(32, 196, 16) == 1  # two would find nothing to do

@@ -110,6 +110,11 @@ def levels(rows: int, columns: int, depth: int) -> int:
     Modelled, against gemm: one level pays from squares of about 3072 (A100) or 4096 (H100) on, where it takes 1.1
     times less, two pay from about 8192, where they take 1.2 times less.
     """
+    from ...kernels.cuda.schedule import strassen_schedule
+    from ...kernels.cuda.strassen import peeled
+
+    if not any(peeled(strassen_schedule(2), rows, columns, depth)):
+        return 1
     peak = nominal_flops(np.dtype(np.float32))
     sizes = _Sizes(rows, columns, depth, 1)
     return min((1, 2), key=lambda n: _cost(sizes, n).seconds(peak, BANDWIDTH))
