@@ -64,9 +64,7 @@ def test_padding_modes(device, mode):
 
 
 @HEIGHTS
-@pytest.mark.parametrize(
-    ("dtype", "channels"), [("float16", 31), ("float16", 64), ("float16", 97), ("float32", 16), ("float32", 33)]
-)
+@pytest.mark.parametrize(("dtype", "channels"), [("float16", 31), ("float16", 64), ("float32", 16), ("float32", 33)])
 def test_channels(device, dtype, channels, height):
     """A part of a slice, whole ones, one channel more."""
     check(device, problem((2, channels, 5, 9), (5, channels, 2, 2), dtype, padding=1), height)
@@ -81,8 +79,7 @@ def test_filters_and_outputs_beyond_a_tile(device, height, filters, layout):
     check(device, problem(shape, (filters, 8, 2, 1), dtype, padding=1, layout=layout), height)
 
 
-@DTYPES
-@HEIGHTS
+@pytest.mark.parametrize(("dtype", "height"), [("float16", LARGE), ("float32", SMALL)])
 def test_channels_that_lie_together(device, dtype, height):
     """Two groups of them, 16 bytes at once; and not where a row of the image begins elsewhere."""
     channels = 3 * rows.channels_of(dtype)
@@ -183,7 +180,6 @@ def machine_code(dtype, height, reads, capability, activation=0):
         ("float16", SMALL, WHOLE, 0.18, [(9, 0)]),
         ("float32", LARGE, TOGETHER, 0.33, [(8, 0)]),
         ("float32", LARGE, WHOLE, 0.29, [(8, 0), (9, 0)]),
-        ("float32", LARGE, PART, 0.27, [(8, 0)]),
         ("float32", SMALL, WHOLE, 0.18, [(9, 0)]),
     ],
 )

@@ -11,6 +11,7 @@ from convlab.kernels.cpu.im2col import im2col as cpu_im2col
 from convlab.kernels.cuda.direct import direct
 from convlab.kernels.cuda.gradient import gradient
 from convlab.kernels.cuda.im2col import im2col
+from convlab.kernels.cuda.im2col_mma import im2col_mma
 from convlab.kernels.cuda.weight_gradient import weight_gradient
 
 OF_THREADS = ("threads", "sums", "patches", "window", "gradients")
@@ -24,7 +25,13 @@ def names(function):
 
 @pytest.mark.parametrize(
     ("cuda", "cpu"),
-    [(direct, cpu_direct), (im2col, cpu_im2col), (gradient, cpu_gradient), (weight_gradient, cpu_gradient)],
+    [
+        (direct, cpu_direct),
+        (im2col, cpu_im2col),
+        (im2col_mma, cpu_im2col),
+        (gradient, cpu_gradient),
+        (weight_gradient, cpu_gradient),
+    ],
     ids=lambda f: f.__name__,
 )
 def test_parameters(cuda, cpu):
