@@ -4,7 +4,8 @@ import functools
 
 import numpy as np
 import pytest
-from numba import float32, int32
+from convolutions import MODES, of
+from numba import float32, int32, int64
 
 import convlab
 from convlab import arrays, select
@@ -14,6 +15,7 @@ from convlab.kernels.bilinear import LADERMAN, STRASSEN, WINOGRAD, scheme
 from convlab.kernels.cuda import sums
 from convlab.kernels.cuda.schedule import INTO, OPERAND, TARGET, Products, Sums, groups, scheduled, strassen_schedule
 from convlab.kernels.cuda.strassen import ALIGNED, UNALIGNED, kernel, strassen, workspace
+from convlab.kernels.cuda.unfold import unfolded
 from convlab.machinecode import GPUS, compiled, modelled
 from convlab.problem import ConvProblem
 from convlab.testing import operands
@@ -248,3 +250,34 @@ def test_levels_are_chosen_by_cost():
     assert [algorithm.levels(n, n, n) for n in (64, 2048, 4096, 8192, 16384)] == [1, 1, 1, 2, 2]
     assert algorithm.levels(16384, 16384, 256) == 1
     assert algorithm.levels(32, 196, 16) == 1  # two would find nothing to do
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("kind", ["1-D", "2-D", "3-D", "strided", "dilated", "grouped", "uneven padding"])
+def test_patches(device, kind, layout):
+    wanted = of(kind, layout=layout)
+    x, w, _ = operands(wanted, 1)
+    with arrays.using(device):
+        plan = convlab.plan(wanted, w, algorithm="strassen", backend="cuda")
+        found = plan(x)
+    limit = convlab.get_algorithm("strassen", "cuda").error_model(wanted).bound(wanted, (x, w, None))
+    assert_within(found, convlab.reference.solve(wanted, x, w, None), limit)
+    (counters,) = {c.function: c for c in device.launches if c.function == "unfolded"}.values()
+    assert counters.device.excess <= 1.6  # small images: rows of a few elements
+    assert compiled_unfold((9, 0)).misses() == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_padding_modes(device, mode):
+    wanted = of("2-D", padding_mode=mode)
+    x, w, _ = operands(wanted, 1)
+    with arrays.using(device):
+        found = convlab.plan(wanted, w, algorithm="strassen", backend="cuda")(x)
+    limit = convlab.get_algorithm("strassen", "cuda").error_model(wanted).bound(wanted, (x, w, None))
+    assert_within(found, convlab.reference.solve(wanted, x, w, None), limit)
+
+
+@functools.cache
+def compiled_unfold(capability):
+    types = (float32[::1], int32[::1], float32[::1], *[int64] * 6, *[int32] * 14)
+    return compiled(unfolded, types, capability, 256)

@@ -30,7 +30,7 @@ class Im2colMma(Algorithm):
 
     def why_not(self, problem: ConvProblem) -> str | None:
         if problem.direction == "backward_weights":
-            return "the gradient of the weights is a product of another kind, which direct does"
+            return "the gradient of the weights is a product of another kind, which im2col does"
         if problem.dtype.name not in _TENSOR:
             return f"tensor cores multiply float16 and TF32, to which float32 is rounded, not {problem.dtype}"
         return None

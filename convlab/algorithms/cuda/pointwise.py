@@ -20,7 +20,7 @@ class Pointwise(Algorithm):
         if any(size != 1 for size in problem.kernel):
             return f"it is for kernels of one element, not {'x'.join(map(str, problem.kernel))}"
         if problem.direction == "backward_weights":
-            return "the gradient of the weights is a product of another kind, which direct does"
+            return "the gradient of the weights is a product of another kind, which im2col does"
         if problem.dtype != "float32":
             return f"it multiplies float32, not {problem.dtype}"
         if any(step != 1 for step in problem.stride) or any(lo or hi for lo, hi in problem.padding):

@@ -21,7 +21,7 @@ class WinogradFused(Algorithm):
 
     def why_not(self, problem: ConvProblem) -> str | None:
         if problem.direction == "backward_weights":
-            return "the gradient of the weights is a product of another kind, which direct does"
+            return "the gradient of the weights is a product of another kind, which im2col does"
         if problem.dtype.name not in ("float32", "float16"):
             return f"its kernels compute float32 and float16, not {problem.dtype}"
         if set(problem.stride) != {1}:
