@@ -103,7 +103,7 @@ def test_thin_blocks(device, tile, layout, cuts):
     check(device, gradient_of(x, w, layout, groups=2, padding=((1, 0), (1, 1))))
 
 
-@pytest.mark.parametrize("outputs", [1, 7, 8, 9, 16, 17, 33])
+@pytest.mark.parametrize("outputs", [1, 7, 8, 9, 16, 17])
 def test_outputs_of_a_slice(device, outputs, cuts):
     cuts(NARROW, 1 << 10)
     check(device, gradient_of((1, 3, outputs), (5, 3, 1)))
@@ -160,8 +160,7 @@ def signature(storage, written):
     return (storage[::1], storage[::1], int32[::1], written[::1], *[int64] * 10, *[int32] * 11)
 
 
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
-@LAYOUTS
+@pytest.mark.parametrize(("layout", "capability"), [("channels_first", (8, 0)), ("channels_last", (9, 0))])
 @TILES
 def test_machine_code(tile, layout, capability):
     made = kernel(float32, float32, float32, tile, layout == "channels_last")
@@ -192,10 +191,9 @@ def test_machine_code_of_other_dtypes(dtype):
 def test_machine_code_of_thin_blocks(tile, dtype, warps):
     storage, total = numbers(dtype)
     made = thin_gradient.kernel(storage, total, total, tile, False)
-    for capability in ((8, 0), (9, 0))[: 2 if dtype == "float32" else 1]:
-        code = compiled(made, signature(storage, total), capability, tile.threads)
-        share = 0.9 * tile.share if dtype == "float32" else None
-        assert code.misses(ffma=share, warps=warps, double=dtype == "float64") == []
+    code = compiled(made, signature(storage, total), (9, 0) if dtype == "float32" else (8, 0), tile.threads)
+    share = 0.9 * tile.share if dtype == "float32" else None
+    assert code.misses(ffma=share, warps=warps, double=dtype == "float64") == []
 
 
 @LAYOUTS
