@@ -26,7 +26,7 @@ _ALL = 0xFFFFFFFF  # lanes
 ROWS = (1, 2, 4, 7, 14)  # of outputs of a thread: 224 and its halves are multiples of 7
 _HELD = 20  # rows of inputs that registers hold
 _FIXED = 8  # rows that take as long as what a thread does besides them
-_REACH = 24  # positions from the first to the last of them in a row, at the most, so that a warp has outputs left
+_REACH = 24  # positions from the first to the last tap of a row that are taken together: a warp has 32
 
 
 @functools.cache
