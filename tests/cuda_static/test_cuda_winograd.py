@@ -14,7 +14,6 @@ from convlab.problem import ConvProblem
 from convlab.testing import operands
 
 F4, F6 = winograd((4, 4), (3, 3)), winograd((6, 6), (3, 3))
-CAPABILITIES = pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward_data"])
@@ -50,7 +49,7 @@ def test_uneven_padding(device, mode):
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
 def test_groups(device, layout, direction):
     x = (1, 6, 5, 7) if layout == "channels_first" else (1, 5, 7, 6)
-    check(device, F4, problem(x, (9, 2, 3, 3), groups=3, padding=1, layout=layout, direction=direction))
+    check(device, F4, problem(x, (9, 2, 3, 3), groups=3, padding=1, layout=layout, direction=direction, has_bias=True))
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward_data"])
@@ -124,8 +123,7 @@ def test_refusals(given: ConvProblem, reason):
     assert re.search(reason, Winograd().why_not(given))
 
 
-@CAPABILITIES
-@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize(("capability", "last"), [((8, 0), False), ((8, 0), True), ((9, 0), False)])
 @pytest.mark.parametrize(
     ("tiles", "inputs", "outputs"), [(F4, (88, 20), (96, 20)), (F6, (128, 16), (96, 20))], ids=["F(4, 3)", "F(6, 3)"]
 )
@@ -153,7 +151,9 @@ def test_memory_is_used_as_well_as_can_be(device, layout):
 
 
 def test_tiles_of_six_begin_between_sectors(device):
-    inputs, _, outputs = check(device, F6, problem((1, 4, 24, 56), (4, 4, 3, 3), padding=1))
+    inputs, _, outputs = check(
+        device, F6, problem((1, 4, 24, 56), (4, 4, 3, 3), padding=1, has_bias=True, activation="relu")
+    )
     assert sectors(inputs, "st.global") == sectors(outputs, "ld.global") == outputs.shared.excess == 1
     assert sectors(outputs, "st.global") < 1.1
 
