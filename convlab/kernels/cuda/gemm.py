@@ -5,6 +5,7 @@ all threads multiply from, one that they fill for the next turn. A thread holds 
 apart, by one or two such groups of columns: so the loads of a warp, 16 bytes a lane, meet no bank twice. Beyond the
 edges of C rows and columns that exist are read instead, and nothing is stored; the last slice, if the depth leaves
 part of one, is filled up with zeros (Lai and Seznec, CGO'13, and cutlass's "efficient GEMM" describe the scheme).
+The products of a batch are the third dimension of the grid.
 """
 
 import functools
@@ -15,12 +16,15 @@ from numba import cuda, float32
 
 from .compile import inlined, jit, launch
 from .intrinsics import ld1, ld4, st1, st4
+from .memory import quotient
+from .tensor import flat
 
 DEPTH = 8
 _ROWS = 8  # of a thread
 # Between the rows of A in shared memory, which threads write column by column: four floats that keep them off each
 # other's banks.
 _PAD = 4
+_GRID_Z = 65535  # blocks that a grid may have in its third dimension
 
 
 class Tile(NamedTuple):
@@ -96,7 +100,7 @@ def kernel(tile: Tile, aligned: bool) -> Any:
     Then a thread brings four neighbours of a row of A and of B; otherwise four elements of which a warp's lie together.
     """
     height, width, columns, _ = tile
-    threads, across, groups = tile.threads, width // columns, columns // 4
+    threads, lanes, groups = tile.threads, width // columns, columns // 4
     pitch = height + _PAD
     stage_a, stage_b = DEPTH * pitch, DEPTH * width
     half_rows, half_columns = height // 2, width // 2
@@ -119,7 +123,10 @@ def kernel(tile: Tile, aligned: bool) -> Any:
                 st1(s_b, at_b + i * threads, of_b[i])
 
     @jit(tile.threads, tile.blocks)
-    def gemm(a: Any, b: Any, c: Any, rows: Any, cols: Any, depth: Any, lda: Any, ldb: Any, ldc: Any) -> None:
+    def gemm(
+        a: Any, b: Any, c: Any, rows: Any, cols: Any, depth: Any, across: Any, lda: Any, ldb: Any, ldc: Any,
+        step_a: Any, step_b: Any, step_c: Any,
+    ) -> None:  # fmt: skip
         s_a = cuda.shared.array(size_a, float32, 16)
         s_b = cuda.shared.array(size_b, float32, 16)
         total = cuda.local.array((_ROWS, columns), float32)
@@ -129,7 +136,10 @@ def kernel(tile: Tile, aligned: bool) -> Any:
             for j in range(columns):
                 total[i, j] = float32(0)
         t = cuda.threadIdx.x & (threads - 1)
-        top, left = cuda.blockIdx.y * height, cuda.blockIdx.x * width
+        tile_y, tile_x = quotient(cuda.blockIdx.x, across)
+        index = cuda.blockIdx.z
+        top, left = tile_y * height, tile_x * width
+        at_a, at_b = index * step_a, index * step_b
         row_a, k_a = t // DEPTH, t % DEPTH
         k_b, col_b = t // width, t % width
         if aligned:
@@ -137,13 +147,14 @@ def kernel(tile: Tile, aligned: bool) -> Any:
             k_b, col_b = t // lanes_b, t % lanes_b * 4
         put_a, put_b = k_a * pitch + row_a, k_b * width + col_b
         row = min(top + row_a, rows - 1)
-        from_a, from_b = row * lda + k_a, k_b * ldb + min(left + col_b, cols - 4 if aligned else cols - 1)
+        from_a = at_a + row * lda + k_a
+        from_b = at_b + k_b * ldb + min(left + col_b, cols - 4 if aligned else cols - 1)
         a1 = (min(top + row_a + rows_a, rows - 1) - row) * lda
         a2 = (min(top + row_a + 2 * rows_a, rows - 1) - row) * lda
         a3 = (min(top + row_a + 3 * rows_a, rows - 1) - row) * lda
         b1, b2, b3 = rows_b * ldb, 2 * rows_b * ldb, 3 * rows_b * ldb
         # What it multiplies.
-        y, x = t // across * 4, t % across * 4
+        y, x = t // lanes * 4, t % lanes * 4
         slices = depth // DEPTH
         if slices > 0:
             va, vb = load(a, from_a, a1, a2, a3), load(b, from_b, b1, b2, b3)
@@ -176,9 +187,10 @@ def kernel(tile: Tile, aligned: bool) -> Any:
             cuda.syncthreads()
             for i in range(4):
                 row, of_a, of_b = row_a + i * rows_a, k + k_a, k + k_b + i * rows_b
-                at_a, at_b = min(top + row, rows - 1) * lda + of_a, of_b * ldb + min(left + col_b, cols - 1)
-                s_a[k_a * pitch + row] = ld1(a, at_a) if of_a < depth else float32(0)
-                s_b[(k_b + i * rows_b) * width + col_b] = ld1(b, at_b) if of_b < depth else float32(0)
+                from_a = at_a + min(top + row, rows - 1) * lda + of_a
+                from_b = at_b + of_b * ldb + min(left + col_b, cols - 1)
+                s_a[k_a * pitch + row] = ld1(a, from_a) if of_a < depth else float32(0)
+                s_b[(k_b + i * rows_b) * width + col_b] = ld1(b, from_b) if of_b < depth else float32(0)
             cuda.syncthreads()
             slice_(s_a, s_b, y, x, total, own_a, own_b)
         for h in range(2):
@@ -186,15 +198,15 @@ def kernel(tile: Tile, aligned: bool) -> Any:
                 row = top + h * half_rows + y + i
                 if row < rows:
                     for g in range(groups):
-                        col = left + g * half_columns + x
+                        col, r, q = left + g * half_columns + x, h * 4 + i, g * 4
+                        to_c = index * step_c + row * ldc + col
                         if aligned:
                             if col < cols:
-                                r, q = h * 4 + i, g * 4
-                                st4(c, row * ldc + col, total[r, q], total[r, q + 1], total[r, q + 2], total[r, q + 3])
+                                st4(c, to_c, total[r, q], total[r, q + 1], total[r, q + 2], total[r, q + 3])
                         else:
                             for j in range(4):
                                 if col + j < cols:
-                                    c[row, col + j] = total[h * 4 + i, g * 4 + j]
+                                    st1(c, to_c + j, total[r, q + j])
 
     return gemm
 
@@ -202,21 +214,33 @@ def kernel(tile: Tile, aligned: bool) -> Any:
 def is_aligned(*arrays: Any) -> bool:
     """Whether all rows begin at multiples of 16 bytes."""
     starts = [array.__cuda_array_interface__["data"][0] for array in arrays]
-    return all(n % 16 == 0 for n in starts) and all(array.strides[0] % 16 == 0 for array in arrays)
+    return all(n % 16 == 0 for n in (*starts, *(step for array in arrays for step in array.strides[:-1])))
 
 
 def gemm(a: Any, b: Any, c: Any, tile: Tile = LARGE, stream: Any = 0) -> None:
     """Write A · B to C: device arrays of float32, (M, K), (K, N) and (M, N), whose rows lie together.
 
-    Rows may be any distance apart. Rows that begin at multiples of 16 bytes, N a multiple of 4, are loaded fastest.
+    A batch of products is (B, M, K), (B, K, N) and (B, M, N), in one launch; an A or B of two dimensions is the same in
+    all of them. Rows and matrices may be any distance apart. Rows that begin at multiples of 16 bytes, N a multiple of
+    4, are loaded fastest.
     """
-    (rows, depth), cols = a.shape, b.shape[1]
-    if any(array.strides[1] != array.dtype.itemsize for array in (a, b, c)):
+    arrays = (a, b, c)
+    (rows, depth), cols, batch = a.shape[-2:], b.shape[-1], c.shape[:-2]
+    if any(array.strides[-1] != array.dtype.itemsize for array in arrays):
         raise ValueError("the elements of a row must lie together")
-    if rows == 0 or cols == 0:
+    if len(batch) > 1 or any(array.shape[:-2] not in ((), batch) for array in arrays):
+        raise ValueError(f"batches of {a.shape}, {b.shape} and {c.shape} are not the same")
+    if c.size == 0:
         return
-    pitches = [np.int32(array.strides[0] // array.dtype.itemsize) for array in (a, b, c)]
-    aligned = cols % 4 == 0 and is_aligned(a, b, c)
-    grid = (-(-cols // tile.width), -(-rows // tile.height))
-    sizes = [np.int32(n) for n in (rows, cols, depth)]
-    launch(kernel(tile, aligned), grid, tile.threads, (a, b, c, *sizes, *pitches), stream)
+    if batch and batch[0] > _GRID_Z:
+        for at in range(0, batch[0], _GRID_Z):
+            a, b, c = (x[at : at + _GRID_Z] if x.ndim > 2 else x for x in arrays)
+            gemm(a, b, c, tile, stream)
+        return
+    across, down = -(-cols // tile.width), -(-rows // tile.height)
+    sizes = [np.int32(n) for n in (rows, cols, depth, across)]
+    pitches = [np.int32(array.strides[-2] // array.dtype.itemsize) for array in arrays]
+    steps = [np.int64(array.strides[0] // array.dtype.itemsize if array.ndim > 2 else 0) for array in arrays]
+    aligned = cols % 4 == 0 and is_aligned(*arrays)
+    operands = (*(flat(array) for array in arrays), *sizes, *pitches, *steps)
+    launch(kernel(tile, aligned), (across * down, 1, *batch), tile.threads, operands, stream)
