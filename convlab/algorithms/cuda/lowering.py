@@ -16,8 +16,14 @@ from ...kernels.cuda import weights
 from ...kernels.cuda.copy import ordered
 from ...kernels.cuda.geometry import tables
 from ...kernels.cuda.tensor import tensor
+from ...kernels.cuda.tiles import SMS
 from ...problem import ConvProblem
 from ..lowering import example, extent, part_of, sweeps
+
+
+def multiprocessors(ctx: Context) -> int:
+    """How many SMs the device has, or is taken to have."""
+    return getattr(ctx.device, "sms", SMS)
 
 
 class Prepared(NamedTuple):

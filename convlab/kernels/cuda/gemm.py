@@ -47,6 +47,7 @@ class Tile(NamedTuple):
 
 
 LARGE, TALL, WIDE, SMALL = Tile(128, 128, 8, 2), Tile(128, 64, 8, 3), Tile(64, 128, 8, 3), Tile(64, 64, 8, 6)
+FINE = Tile(64, 64, 4, 4)  # half the sums a thread: more warps of a product that does not fill a device
 
 
 @functools.cache
@@ -160,7 +161,7 @@ def kernel(tile: Tile, aligned_a: bool, aligned_b: bool) -> Any:
             value = load(b, at_b, min(k, depth - 1) * ldb + min(left + col, cols - 1), 4)
             st1(shared, start_b + row * width + col, value if k < depth else float32(0))
 
-    @jit(tile.threads, tile.blocks)
+    @jit(tile.threads, tile.blocks, f"gemm {height}x{width}")
     def gemm(
         a: Any, b: Any, c: Any, rows: Any, cols: Any, depth: Any, across: Any, lda: Any, ldb: Any, ldc: Any,
         batch_a: Any, batch_b: Any, batch_c: Any,
