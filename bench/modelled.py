@@ -29,6 +29,7 @@ from convlab.algorithms.cuda import lowering
 from convlab.bounds import componentwise
 from convlab.emulator import Counters, Device
 from convlab.kernels.cuda import im2col
+from convlab.kernels.cuda.block_tiles import tile_for
 from convlab.kernels.cuda.gemm import DEPTH, Tile
 from convlab.kernels.cuda.weights import blocks
 from convlab.kernels.cuda.winograd_block import THREADS, TILES
@@ -103,7 +104,7 @@ def gemm(problem: ConvProblem, capability: tuple[int, int], tile: Tile) -> Count
     """A launch of the implicit GEMM, of a result that is checked."""
     given, device = operands(problem, 1), Device(capability)
     y, ctx = device.empty(problem.y_shape, problem.dtype), Context(device=device)
-    state = lowering.prepare(problem, device.array(given[1]), ctx, tile.height, DEPTH)
+    state = lowering.prepare(problem, device.array(given[1]), ctx, im2col.PANEL, DEPTH)
     launcher = functools.partial(im2col.im2col, tile=tile)
     lowering.run(launcher, problem, (device.array(given[0]), None), state, y, ctx)
     assert_within(y.copy_to_host(), reference.solve(problem, *given), componentwise(problem).bound(problem, given))
@@ -111,13 +112,13 @@ def gemm(problem: ConvProblem, capability: tuple[int, int], tile: Tile) -> Count
 
 
 @functools.cache
-def kernel(capability: tuple[int, int], dtype: str, tile: Tile | None, even: bool) -> Kernel:
-    """The fused kernel, or (tile) that of the implicit GEMM; even: for channels that fill pairs of slices."""
+def kernel(capability: tuple[int, int], dtype: str, tile: Tile | None, whole: bool) -> Kernel:
+    """The fused kernel, or (tile) that of the implicit GEMM; whole: for channels that fill slices."""
     if tile is None:
         one, two = (fused(layer(c, FILTERS, 16, 1, dtype, 8), capability) for c in (CHANNELS, 2 * CHANNELS))
         slices, products = 1, POINTS * CHANNELS * FILTERS * TILES // THREADS
     else:
-        channels = (2 * DEPTH, 4 * DEPTH) if even else (3, DEPTH + 3)
+        channels = (2 * DEPTH, 4 * DEPTH) if whole else (3, DEPTH + 3)
         shapes = [(c, tile.height, 16, 1, dtype, tile.width // 16) for c in channels]
         one, two = (gemm(layer(*shape), capability, tile) for shape in shapes)
         slices, products = 9 * -(-channels[0] // DEPTH), DEPTH * tile.height * tile.width // tile.threads
@@ -132,15 +133,15 @@ def modelled(gpu: Gpu, problem: ConvProblem, name: str) -> dict[str, float]:
     if name == FUSED:
         shares, slices = share_of(problem.batch, problem.out_size, 1, filters, channels)
         count = blocks(problem.batch * tiles_of(problem.out_size), TILES) * blocks(filters, FILTERS) * shares
-        tile, even = None, True
+        tile, whole = None, True
     else:
-        tile, even = im2col.tile_for(outputs, filters, 4), channels % (2 * DEPTH) == 0
+        tile, whole = tile_for(outputs, filters, 4, gpu.sms), channels % DEPTH == 0
         count = blocks(outputs, tile.width) * blocks(filters, tile.height)
         slices = 9 * -(-channels // DEPTH)
     algorithm = registry.get_algorithm(name, "cuda")
     more = sum(spec.nbytes() for spec in algorithm.prepared(problem).values())
     parts = sum(spec.nbytes() for spec in algorithm.workspace(problem, Context()).values())
-    found = kernel(gpu.capability, problem.dtype.name, tile, even)
+    found = kernel(gpu.capability, problem.dtype.name, tile, whole)
     bounds = found.bounds(gpu, count, slices, problem.min_bytes + more + parts)
     # Parts of sums are read by a kernel of their own, which can but wait for them.
     return {name: seconds + parts / (gpu.bandwidth * 1e9) for name, seconds in bounds.items()}

@@ -57,6 +57,11 @@ class Memory:
     def __init__(self, cuda: Any, capability: tuple[int, ...]) -> None:
         self._cuda, self.capability = cuda, capability
 
+    @property
+    def sms(self) -> int:
+        """Its multiprocessors."""
+        return int(self._cuda.get_current_device().MULTIPROCESSOR_COUNT)
+
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """An uninitialised array. Raises BackendError where the device has no memory left."""
         try:

@@ -34,11 +34,11 @@ class Device:
         counters = device.launch(kernel, 4, 256, x, y)
         y.copy_to_host()
 
-    launches: the Counters of every launch so far.
+    sms: multiprocessors, for those who choose a kernel by them. launches: the Counters of every launch so far.
     """
 
-    def __init__(self, capability: tuple[int, int] = (8, 0)) -> None:
-        self.capability = capability
+    def __init__(self, capability: tuple[int, int] = (8, 0), sms: int = 108) -> None:
+        self.capability, self.sms = capability, sms
         self.launches: list[Counters] = []
 
     def empty(self, shape: int | Sequence[int], dtype: Any) -> "DeviceArray":

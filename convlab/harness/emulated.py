@@ -123,7 +123,7 @@ def _row(name: str, problem: ConvProblem, operands: tuple[Any, ...], expected: n
         if candidate.reason is not None:
             return EmulatedRow(name, "failed" if candidate.error else "refused", candidate.reason)
         backward_weights = problem.direction == "backward_weights"
-        with arrays.using(Device(gpu.capability)) as device:
+        with arrays.using(Device(gpu.capability, gpu.sms)) as device:
             plan = Plan(problem, candidate, *(() if backward_weights else operands[1:]))
             prepared = len(device.launches)
             result = plan(operands if backward_weights else operands[0])

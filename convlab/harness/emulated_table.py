@@ -48,7 +48,8 @@ def _table(rows: tuple[EmulatedRow, ...]) -> Table:
         error = percent(row.accuracy.bound_fraction) + ("" if row.accuracy.stated else "*")
         style = "bold green" if i == 0 else ""
         if len(row.kernels) == 1:
-            table.add_row(Text(row.algorithm), error, *_cells(row.kernels[0]), style=style)
+            tile = row.kernels[0].name.partition(" ")[2]  # "64x128", where the kernel's name says one
+            table.add_row(Text(f"{row.algorithm} {tile}".rstrip()), error, *_cells(row.kernels[0]), style=style)
             continue
         total = ["", "", "", "", "", "", short(1e6 * row.seconds)]
         table.add_row(Text(row.algorithm), error, *total, style=style)

@@ -7,17 +7,18 @@ import pytest
 from convolutions import GEOMETRIES, MODES, arguments, assert_solves, convolve, numbers, of, problem
 
 from convlab.kernels.cpu.epilogue import TANH
-from convlab.kernels.cuda.gemm import DEPTH, LARGE, SMALL
-from convlab.kernels.cuda.im2col import im2col, kernel, tile_for
+from convlab.kernels.cuda.block_tiles import tile_for
+from convlab.kernels.cuda.gemm import DEPTH, FINE, LARGE, TALL, WIDE
+from convlab.kernels.cuda.im2col import PANEL, im2col, kernel
 from convlab.machinecode import GPUS, compiled, modelled
 from convlab.testing import operands
 
-TILES = pytest.mark.parametrize("tile", [LARGE, SMALL], ids=["large", "small"])
+TILES = pytest.mark.parametrize("tile", [LARGE, TALL, WIDE, FINE], ids=["large", "tall", "wide", "fine"])
 
 
-def check(device, problem, tile=SMALL, seed=1):
+def check(device, problem, tile=FINE, seed=1):
     arrays, launcher = operands(problem, seed), functools.partial(im2col, tile=tile)
-    assert_solves(problem, convolve(device, launcher, tile.height, DEPTH, problem, arrays), arrays)
+    assert_solves(problem, convolve(device, launcher, PANEL, DEPTH, problem, arrays), arrays)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward_data"])
@@ -44,16 +45,36 @@ def test_dtypes(device, dtype, kind, direction):
 
 
 @TILES
-@pytest.mark.parametrize("channels", [1, 7, 8, 9, 15, 16, 17, 32, 40])
+@pytest.mark.parametrize("channels", [3, 16, 19])
 def test_channels(device, tile, channels):
-    """A part of a slice, whole ones, one more; an odd and an even number of them: two taps and three."""
+    """A part of a slice, whole ones, both: six taps."""
     check(device, problem((2, channels, 5, 9), (5, channels, 2, 3), padding=1), tile)
 
 
 @TILES
-@pytest.mark.parametrize("filters", [63, 65, 129])
+@pytest.mark.parametrize("filters", [126, 130])
 def test_filters_and_outputs_beyond_a_tile(device, tile, filters):
-    check(device, problem((3, 16, 7, 9), (filters, 16, 3, 3), padding=1), tile)
+    check(device, problem((3, 8, 7, 9), (filters, 8, 1, 3), padding=(0, 1)), tile)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 8, 9])
+def test_few_channels(device, channels):
+    check(device, problem((1, channels, 5, 9), (5, channels, 2, 1), padding=1))
+
+
+def test_panels_of_groups(device):
+    """Two groups of three panels each, by tiles of two: the last of a group is not the next group's first."""
+    check(device, problem((1, 18, 4, 5), (260, 9, 1, 1), groups=2), LARGE)
+
+
+def test_all_tiles_make_the_same_bits(device):
+    wanted = problem((1, 19, 9, 8), (70, 19, 3, 3), padding=1)
+    arrays = operands(wanted, 2)
+    results = [
+        convolve(device, functools.partial(im2col, tile=tile), PANEL, DEPTH, wanted, arrays)
+        for tile in (LARGE, TALL, WIDE, FINE)
+    ]
+    assert all(np.array_equal(results[0], other) for other in results)
 
 
 @pytest.mark.parametrize("x", [(0, 3, 5, 5), (2, 0, 5, 5)])
@@ -66,40 +87,45 @@ def test_padding_multiplies_and_what_fills_up_does_not(device):
     wanted = problem((1, 5, 4, 6), (3, 5, 3, 3), padding=1)
     x, w, _ = operands(wanted, 3)
     w[2, 1, 0, 0], w[:2], x[0, 0] = np.inf, np.abs(w[:2]), np.inf  # channels that are none read the first
-    result = convolve(device, im2col, SMALL.height, DEPTH, wanted, (x, w, None))
+    result = convolve(device, im2col, PANEL, DEPTH, wanted, (x, w, None))
     assert np.isnan(result[:, 2, 0]).all()
     assert not np.isnan(result[:, :2]).any()
 
 
-def test_tiles_are_large_where_they_are_filled():
-    assert tile_for(32 * 56 * 56, 256, 4) == LARGE
-    assert tile_for(32 * 56 * 56, 64, 4) == tile_for(56 * 56, 128, 4) == tile_for(32 * 56 * 56, 256, 8) == SMALL
-
-
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize(
-    ("tile", "even", "share", "warps"),
-    [(LARGE, True, 0.84, 16), (LARGE, False, 0.78, 8), (SMALL, True, 0.75, 16), (SMALL, False, 0.65, 12)],
-    ids=["large", "large uneven", "small", "small uneven"],
+    ("capability", "dtype", "tile", "whole", "share", "warps"),
+    [
+        ((8, 0), "float32", LARGE, True, 0.88, 16),
+        ((9, 0), "float32", LARGE, True, 0.88, 16),
+        ((8, 0), "float32", LARGE, False, 0.82, 16),
+        ((9, 0), "float32", LARGE, False, 0.82, 16),
+        ((9, 0), "float32", TALL, True, 0.88, 12),
+        ((8, 0), "float32", WIDE, True, 0.87, 12),
+        ((9, 0), "float32", WIDE, False, 0.81, 12),
+        ((8, 0), "float32", FINE, True, 0.82, 16),
+        ((9, 0), "float32", FINE, False, 0.72, 16),
+        ((8, 0), "float16", WIDE, True, 0.85, 12),
+        ((9, 0), "float16", LARGE, False, 0.81, 16),
+    ],
 )
-def test_machine_code(dtype, tile, even, share, warps, capability):
+def test_machine_code(capability, dtype, tile, whole, share, warps):
+    """Where slices are not whole, the loop that is looked at goes through taps too, and each begins with a part."""
     storage, total = numbers(dtype)
-    code = compiled(kernel(storage, total, tile, 0, True, even), arguments(storage, total), capability, tile.threads)
+    code = compiled(kernel(storage, total, tile, 0, True, whole), arguments(storage, total), capability, tile.threads)
     assert code.misses(ffma=share, warps=warps) == []
 
 
 def test_activations_do_not_spill():
     storage, total = numbers("float32")
     code = compiled(kernel(storage, total, LARGE, TANH, True, True), arguments(storage, total), (8, 0), LARGE.threads)
-    assert code.misses(ffma=0.84, warps=16) == []
+    assert code.misses(ffma=0.88, warps=16) == []
 
 
-@pytest.mark.parametrize("even", [True, False])
-def test_machine_code_of_float64(even):
+@pytest.mark.parametrize("whole", [True, False])
+def test_machine_code_of_float64(whole):
     storage, total = numbers("float64")
-    code = compiled(kernel(storage, total, SMALL, 0, True, even), arguments(storage, total), (8, 0), SMALL.threads)
-    assert code.misses(double=True, warps=8 if even else 4) == []
+    code = compiled(kernel(storage, total, FINE, 0, True, whole), arguments(storage, total), (8, 0), FINE.threads)
+    assert code.misses(double=True, warps=12) == []
 
 
 def loop_traffic(counters, space, opcodes):
@@ -112,25 +138,46 @@ def loop_traffic(counters, space, opcodes):
 def test_memory_is_used_as_well_as_can_be(device, tile):
     """Outputs of a warp lie together; 1x1, because a shifted row meets a sector more. All of shared memory, and what is
     read of global memory: stores are by the element, four to a thread."""
-    check(device, problem((1, 32, 16, 32), (tile.height, 32, 1, 1)), tile)
+    check(device, problem((1, 32, 8, 32), (tile.height, 32, 1, 1)), tile)
     counters = device.launches[-1]
     assert counters.shared.excess <= 1.1
     transactions, ideal = loop_traffic(counters, "global", ["ld."])
     assert transactions <= 1.1 * ideal
 
 
+VGG = (
+    (64, 64, 224),
+    (64, 128, 112),
+    (128, 128, 112),
+    (128, 256, 56),
+    (256, 256, 56),
+    (256, 512, 28),
+    (512, 512, 28),
+    (512, 512, 14),
+)
+
+
 @pytest.mark.parametrize("name", ["A100", "H100"])
 def test_modelled_share_of_the_peak(device, name):
-    """VGG layers at batch 32: wavefronts as the emulator counts them in one block, scaled to all."""
-    gpu, images, slices = GPUS[name], 32, 2
-    check(device, problem((1, slices * DEPTH, 8, 16), (LARGE.height, slices * DEPTH, 1, 1)), LARGE)
-    of_slice = device.launches[-1].shared.transactions / slices
+    """VGG-E's layers at batch 32, each by the tile that is chosen for it: the model's assumptions, and that wavefronts
+    are those that the emulator counts for a slice of one block, scaled to all. The first layer, three channels, reaches
+    three eighths of this at most."""
+    gpu, images, slices = GPUS[name], 32, 8
     storage, total = numbers("float32")
     types = arguments(storage, total)
-    code = compiled(kernel(storage, total, LARGE, 0, True, True), types, gpu.capability, LARGE.threads)
-    for channels, size in ((128, 112), (256, 56), (512, 28)):
+
+    @functools.cache
+    def of(tile):
+        check(device, problem((1, slices * DEPTH, 8, 16), (tile.height, slices * DEPTH, 1, 1)), tile)
+        counters = device.launches[-1]
+        code = compiled(kernel(storage, total, tile, 0, True, True), types, gpu.capability, tile.threads)
+        return counters.shared.transactions / counters.blocks / slices, code.hot
+
+    for channels, filters, size in VGG:
         outputs, depth = images * size**2, 9 * channels
-        blocks = -(-outputs // LARGE.width) * (channels // LARGE.height)
-        moved = 4 * (2 * outputs * channels + channels * depth)
-        flops, wavefronts = 2 * outputs * channels * depth, of_slice * blocks * depth / DEPTH
-        assert modelled(gpu, code.hot, flops, wavefronts, moved, blocks).peak_fraction > 0.75
+        tile = tile_for(outputs, filters, 4, gpu.sms)
+        of_slice, hot = of(tile)
+        blocks = -(-outputs // tile.width) * -(-filters // tile.height)
+        moved = 4 * (outputs * (channels + filters) + filters * depth)
+        flops, wavefronts = 2 * outputs * filters * depth, of_slice * blocks * depth / DEPTH
+        assert modelled(gpu, hot, flops, wavefronts, moved, blocks).peak_fraction > 0.75

@@ -67,9 +67,10 @@ def stub():
     unregister("stub", "cuda")
 
 
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_bench(kernel):
+@pytest.mark.parametrize(("kernel", "tile"), [(1, "pointwise 64x64"), (3, "im2col 64x64")])
+def test_bench(kernel, tile):
     output = run("bench", "--kernel", kernel, *EMULATE)
+    assert tile in output
     assert all(len(line) <= 80 for line in output.splitlines())
     assert "emulated, for the H100 (compute capability 9.0)" in output
     assert "No race" in output
@@ -84,8 +85,8 @@ def test_figures(tmp_path):
     assert report["emulated"]["name"] == "A100"
     row = next(row for row in report["rows"] if row["algorithm"] == "pointwise")
     (kernel,) = row["kernels"]
-    assert (row["status"], kernel["name"], kernel["launches"], kernel["spilled"]) == ("ok", "gemm", 2, 0)
-    assert kernel["compulsory"] == 4 * (2 * 16 * 64 + 2 * 16 * 32 + 2 * 32 * 64)  # the weights in each of two launches
+    assert (row["status"], kernel["name"], kernel["launches"], kernel["spilled"]) == ("ok", "gemm 64x64", 1, 0)
+    assert kernel["compulsory"] == 4 * (2 * 16 * 64 + 16 * 32 + 2 * 32 * 64)
     assert kernel["ffma"] > 0.75
     assert 0 < row["accuracy"]["bound_fraction"] <= 1
     moved = kernel["compulsory"] / (GPUS["A100"].bandwidth * 1e9)

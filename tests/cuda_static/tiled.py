@@ -110,8 +110,8 @@ def modelled_speed(gpu, base, problem):
     sizes = {"inputs": work.channels, "outputs": work.filters}
     images = {"inputs": np.prod(problem.x_shape) * item, "outputs": np.prod(problem.y_shape) * item}
     instructions = _instructions(of)
-    types, tile = (*[float32[::1]] * 3, *[int32] * 7, *[int64] * 3), product_tile(of, work, cut.room)
-    product = compiled(gemm.kernel(tile, True), types, own.capability, tile.threads)
+    types, tile = (*[float32[::1]] * 3, *[int32] * 7, *[int64] * 3), product_tile(of, work, cut.room, False, own.sms)
+    product = compiled(gemm.kernel(tile, True, True), types, own.capability, tile.threads)
     for grid in cut.grids:
         for stage, channels in sizes.items():
             clocks = channels * grid.room * instructions[stage] / 4 / own.sms

@@ -1,7 +1,6 @@
 """im2col: weights × patches as a matrix product whose patches are read where they lie (implicit GEMM)."""
 
 import functools
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from ...problem import ConvProblem
 from . import DTYPES
 
 # The multiply-adds' share of the hot loop's machine code, which bounds what it reaches (tests/cuda_static).
-_PRODUCTS = 0.78
+_PRODUCTS = 0.8
 
 
 class Im2col(Algorithm):
@@ -26,13 +25,14 @@ class Im2col(Algorithm):
 
     def cost(self, problem: ConvProblem) -> Cost:
         from ...kernels.cuda.gemm import DEPTH
+        from ...kernels.cuda.im2col import PANEL
         from ..lowering import extent
         from . import weight_gradient
 
         if problem.direction == "backward_weights":
             return weight_gradient.cost(problem)
-        work, tile = extent(problem), _tile(problem)
-        whole = -(-work.filters // tile.height) * tile.height / max(work.filters, 1)
+        work = extent(problem)
+        whole = -(-work.filters // PANEL) * PANEL / max(work.filters, 1)
         whole *= -(-work.channels // DEPTH) * DEPTH / max(work.channels, 1)
         return Cost((Stage("products", problem.flops * whole, problem.min_bytes, _PRODUCTS),))
 
@@ -43,20 +43,22 @@ class Im2col(Algorithm):
 
     def prepared(self, problem: ConvProblem) -> Mapping[str, ArraySpec]:
         from ...kernels.cuda.gemm import DEPTH
+        from ...kernels.cuda.im2col import PANEL
         from . import lowering
 
         if problem.direction == "backward_weights":
             return {}
-        return lowering.prepared(problem, _tile(problem).height, DEPTH)
+        return lowering.prepared(problem, PANEL, DEPTH)
 
     def error_model(self, problem: ConvProblem) -> ErrorModel:
         return componentwise(problem)
 
     def prepare(self, problem: ConvProblem, weight: Any, ctx: Context) -> Any:
         from ...kernels.cuda.gemm import DEPTH
+        from ...kernels.cuda.im2col import PANEL
         from . import lowering
 
-        return lowering.prepare(problem, weight, ctx, _tile(problem).height, DEPTH)
+        return lowering.prepare(problem, weight, ctx, PANEL, DEPTH)
 
     def run(
         self,
@@ -73,13 +75,5 @@ class Im2col(Algorithm):
         if problem.direction == "backward_weights":
             weight_gradient.run(problem, operands, workspace, out, ctx)
             return
-        lowering.run(functools.partial(im2col, tile=_tile(problem)), problem, operands, state, out, ctx)
-
-
-def _tile(problem: ConvProblem) -> Any:
-    """One for all sweeps: the panels are made for it."""
-    from ...kernels.cuda.im2col import tile_for
-    from ..lowering import example, extent
-
-    size = problem.out_size if problem.direction == "forward" else problem.in_size
-    return tile_for(problem.batch * math.prod(size), extent(problem).filters, example(problem).itemsize)
+        launcher = functools.partial(im2col, sms=lowering.multiprocessors(ctx))
+        lowering.run(launcher, problem, operands, state, out, ctx)

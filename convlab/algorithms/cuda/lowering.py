@@ -13,11 +13,17 @@ import numpy as np
 from ...algorithm import ArraySpec, Context
 from ...kernels.cpu.epilogue import activation_code
 from ...kernels.cuda import weights
+from ...kernels.cuda.block_tiles import SMS
 from ...kernels.cuda.copy import ordered
 from ...kernels.cuda.geometry import tables
 from ...kernels.cuda.tensor import tensor
 from ...problem import ConvProblem
 from ..lowering import example, extent, part_of, sweeps
+
+
+def multiprocessors(ctx: Context) -> int:
+    """How many SMs the device has, or is taken to have."""
+    return getattr(ctx.device, "sms", SMS)
 
 
 class Prepared(NamedTuple):

@@ -1,5 +1,6 @@
 """pointwise: a 1x1 convolution as a matrix product whose operand is the image itself."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,11 +9,11 @@ from ...bounds import componentwise
 from ...problem import ConvProblem
 
 # The fraction of the FMA peak that the product's machine code allows (tests/cuda_static/test_cuda_gemm.py).
-_PRODUCT = 0.8
+_PRODUCT = 0.83
 
 
 class Pointwise(Algorithm):
-    """One product an image and group, channels first; channels last, one a group for all images together."""
+    """A product a group: channels first a batch of them, one an image; channels last one of all images together."""
 
     name, backend = "pointwise", "cuda"
 
@@ -61,32 +62,31 @@ class Pointwise(Algorithm):
         out: Any,
         ctx: Context,
     ) -> None:
+        from ...kernels.cuda.block_tiles import tile_for
         from ...kernels.cuda.copy import copy, is_ordered, ordered
         from ...kernels.cuda.gemm import gemm
-        from ...kernels.cuda.im2col import tile_for
+        from .lowering import multiprocessors
 
         stream = ctx.stream or 0
         x = ordered(operands[0], ctx.device, stream)
         y = out if is_ordered(out) else ctx.device.empty(out.shape, problem.dtype)
         for w, of_x, of_y in _products(problem, state, x, y):
             a, b = (w, of_x) if problem.layout == "channels_first" else (of_x, w)
-            gemm(a, b, of_y, tile_for(of_y.shape[1], of_y.shape[0], of_y.dtype.itemsize), stream)
+            rows, columns = of_y.shape[-2:]
+            count = of_y.shape[0] if of_y.ndim > 2 else 1
+            gemm(a, b, of_y, tile_for(columns, rows, of_y.dtype.itemsize, multiprocessors(ctx), count), stream)
         if y is not out:
             copy(y, out, stream)
 
 
 def _products(problem: ConvProblem, weights: Any, x: Any, y: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """(weights, matrix of x, matrix of y) of each product."""
+    """(weights, x, y) of each group: matrices, or channels first one of each image."""
     last = problem.layout == "channels_last"
-    groups, axis = problem.groups, -1 if last else 1
-    channels, filters = x.shape[axis] // groups, y.shape[axis] // groups
-    for group in range(groups):
+    axis = -1 if last else 1
+    channels, filters = (array.shape[axis] // problem.groups for array in (x, y))
+    pixels = math.prod(problem.in_size)
+    matrices = (lambda n: (problem.batch * pixels, n)) if last else (lambda n: (problem.batch, n, pixels))
+    flat_x, flat_y = (array.reshape(matrices(array.shape[axis])) for array in (x, y))
+    for group in range(problem.groups):
         read, written = (slice(group * n, group * n + n) for n in (channels, filters))
-        if last:
-            flat_x, flat_y = (a.reshape(a.size // max(a.shape[-1], 1), a.shape[-1]) for a in (x, y))
-            yield weights[group], flat_x[:, read], flat_y[:, written]
-            continue
-        for image in range(x.shape[0]):
-            pixels = y.size // max(y.shape[0] * y.shape[1], 1)
-            of_x, of_y = x[image, read], y[image, written]
-            yield weights[group], of_x.reshape(channels, pixels), of_y.reshape(filters, pixels)
+        yield weights[group], flat_x[:, read], flat_y[:, written]

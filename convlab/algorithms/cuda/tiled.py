@@ -142,6 +142,7 @@ class Tiled(Algorithm):
         from ...kernels.cuda.tile_inputs import transform_inputs
         from ...kernels.cuda.tile_outputs import transform_products
         from ..lowering import extent
+        from . import lowering
 
         filters, table, nothing = state
         (source, bias), stream, work, cut = operands, ctx.stream or 0, extent(problem), self.cut(problem)
@@ -162,7 +163,8 @@ class Tiled(Algorithm):
                 for array, channels in ((v, work.channels), (m, work.filters))
             )
             a, b = (v, filters) if last else (filters, v)
-            gemm(a, b, sums, product_tile(cut.tiles, work, grid.room), stream)
+            tile = product_tile(cut.tiles, work, grid.room, last, lowering.multiprocessors(ctx))
+            gemm(a, b, sums, tile, stream)
             transform_products(
                 cut.tiles, m, nothing if bias is None else bias, table, written, grid, code, last, y, stream
             )
@@ -185,12 +187,12 @@ def _room(points: int, channels: int, total: int) -> int:
     return rounded(-(-total // turns), _WIDE if turns > 1 else _WARP)
 
 
-def product_tile(tiles: Any, work: Any, room: int) -> Any:
-    """The tile of the products: a large one where matrices fill it and there are enough of them."""
-    from ...kernels.cuda.gemm import SMALL
-    from ...kernels.cuda.im2col import tile_for
+def product_tile(tiles: Any, work: Any, room: int, last: bool, sms: int | None = None) -> Any:
+    """The tile of the products on a device of so many SMs; last: of transposed ones."""
+    from ...kernels.cuda.block_tiles import SMS, tile_for
 
-    return tile_for(tiles.points * work.groups * room, work.filters, 4) if room > SMALL.width else SMALL
+    columns, rows = (work.filters, room) if last else (room, work.filters)
+    return tile_for(columns, rows, 4, sms or SMS, tiles.points * work.groups)
 
 
 def _taps(taps: int, size: int, forward: bool) -> np.ndarray:
@@ -230,9 +232,11 @@ def _priced(problem: ConvProblem, tiles: Any) -> Cut:
     total = work.images * math.prod(counts)
     room = _room(tiles.points, read + written, max(total, 1))
     turns = -(-total // room)
-    tile, width = product_tile(tiles, work, room), room * turns
-    products = 2 * tiles.points * work.groups * rounded(work.filters, tile.height) * rounded(work.channels, DEPTH)
-    products *= rounded(room, tile.width) * turns
+    last, width = is_last(problem), room * turns
+    tile = product_tile(tiles, work, room, last)
+    high, wide = (room, work.filters) if last else (work.filters, room)
+    products = 2 * tiles.points * work.groups * rounded(work.channels, DEPTH) * turns
+    products *= rounded(high, tile.height) * rounded(wide, tile.width)
     item, (forth, back) = problem.dtype.itemsize, tiles.operations
     image, result = (
         item * work.images * channels * math.prod(size) for channels, size in ((read, from_size), (written, to_size))

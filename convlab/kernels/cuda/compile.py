@@ -17,13 +17,20 @@ _OPTIONS = ("fastmath", "launch_bounds", "opt", "lineinfo", "debug")
 _patching = threading.RLock()
 
 
-def jit(threads: int, blocks: int = 1) -> Callable[[Callable[..., Any]], Any]:
+def jit(threads: int, blocks: int = 1, name: str = "") -> Callable[[Callable[..., Any]], Any]:
     """A kernel whose blocks have `threads` threads, and of which an SM shall hold `blocks` blocks at least.
+
+    name: what profilers and reports call it, if that is not the function's name.
 
     That bounds the registers of a thread: 65536 / (threads · blocks). It is compiled at its first launch for the types
     of its arguments; a multiply and an add fuse, nothing else of IEEE arithmetic is given up.
     """
-    return cuda.jit(launch_bounds=(threads, blocks))
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        function.__name__ = name or function.__name__
+        return cuda.jit(launch_bounds=(threads, blocks))(function)
+
+    return compiled
 
 
 def inlined(function: Callable[..., Any]) -> Any:

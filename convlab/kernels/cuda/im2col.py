@@ -13,74 +13,68 @@ from typing import Any
 import numpy as np
 from numba import cuda, from_dtype, int32, int64
 
+from .block_tiles import SMS, tile_for
 from .compile import inlined, jit, launch
 from .epilogue import activated, with_bias
-from .gemm import DEPTH, LARGE, SMALL, Tile, multiplied
+from .gemm import DEPTH, Tile, multiplied
 from .geometry import entry, line_of, located
-from .intrinsics import ld1, st1, st4
+from .intrinsics import block_x, ld1, st1, st4, thread_x
 from .memory import address, load, load4, moved, quotient, scale_of, store
 from .weights import SLACK, blocks
 
 _ROWS = 8  # of a thread
-_BROUGHT = 4  # elements of a slice of either factor that a thread brings
-
-
-def tile_for(outputs: int, filters: int, item: int) -> Tile:
-    """The tile for so many outputs and filters of a group, `item` bytes a sum. Its height is the panels' block.
-
-    Large ones where filters fill them and there are enough for the SMs of a large device; float64 has no registers for
-    them.
-    """
-    large = item == 4 and filters > SMALL.height and outputs * filters >= 128 * LARGE.width * LARGE.height
-    return LARGE if large else SMALL
+PANEL = 64  # filters of a block of the weights' panels: tiles of any height read whole ones
 
 
 @functools.cache
-def kernel(storage: Any, total: Any, tile: Tile, activation: int, biased: bool, even: bool) -> Any:
+def kernel(storage: Any, total: Any, tile: Tile, activation: int, biased: bool, whole: bool) -> Any:
     """The kernel for images of numba type `storage` and sums of type `total`.
 
-    even: channels fill pairs of slices; then a tap changes after every other slice at most, and no channel is missing.
+    whole: channels fill whole slices; otherwise the slice that they leave a part of is a tap's first.
     """
     activate, zero, item = activated(activation, total), total(0), total.bitwidth // 8
     height, width, columns, resident = tile
-    threads, across, groups = tile.threads, width // columns, columns // 4
+    threads, lanes, groups = tile.threads, width // columns, columns // 4
     half_rows, half_columns = height // 2, width // 2
-    stage_a, stage_b = DEPTH * height, DEPTH * width
-    size_a, size_b, aligned = 2 * stage_a, 2 * stage_b, 4 * item
-    three = 3 * threads
+    start_b = DEPTH * height  # where the patches' slice lies behind the weights'
+    stage = start_b + DEPTH * width
+    size, aligned, three = 2 * stage, 4 * item, 3 * threads
+    of_panel = DEPTH * PANEL // 4  # threads that bring a panel's slice, four neighbours each
+    slice_bytes, apart = DEPTH * PANEL * item, threads * 4 * item
+    tall = height > PANEL
+    second_a = PANEL if threads >= of_panel else threads // (PANEL // 4) * height  # where a thread's second four go
+    count_a, count_b = DEPTH * height // threads, DEPTH * width // threads  # what a thread brings of a slice
     rows_b = threads // width  # channels that all threads bring at once
     slice_ = multiplied(tile, height)
 
     @inlined
-    def channels_of(x: Any, start: Any, offset: Any, moves: Any, step: Any, left: Any) -> Any:
-        """Four channels at a place in the input, `step` bytes apart; of the last `left` those that do not exist are 0.
-
-        left: how many more there are from the first of the four on."""
-        if even:
-            return (
-                total(load(x, start, offset, moves)),
-                total(load(x, start, offset + step, moves)),
-                total(load(x, start, offset + 2 * step, moves)),
-                total(load(x, start, offset + 3 * step, moves)),
-            )
-        return (
-            one_of(x, start, offset, moves, left > 0),
-            one_of(x, start, offset + step, moves, left > rows_b),
-            one_of(x, start, offset + 2 * step, moves, left > 2 * rows_b),
-            one_of(x, start, offset + 3 * step, moves, left > 3 * rows_b),
-        )
+    def bring_weights(panels: Any, at: Any, next_panel: Any, va: Any) -> Any:
+        for i in range(count_a // 4):
+            four = load4(panels, at + i * (next_panel if tall else apart))
+            for j in range(4):
+                va[4 * i + j] = four[j]
 
     @inlined
-    def one_of(x: Any, start: Any, offset: Any, moves: Any, exists: Any) -> Any:
-        value = total(load(x, start, offset if exists else 0, moves))
-        return value if exists else zero
+    def bring(x: Any, at: Any, step: Any, vb: Any) -> Any:
+        """Channels of a place in the input, `step` bytes apart."""
+        for i in range(count_b):
+            vb[i] = total(load(x, at, int32(i), step))
 
     @inlined
-    def put(s_a: Any, s_b: Any, at_a: Any, at_b: Any, of_a: Any, of_b: Any) -> Any:
-        """What this thread brings of the next slice."""
-        st4(s_a, at_a, of_a[0], of_a[1], of_a[2], of_a[3])
-        for i in range(_BROUGHT):
-            st1(s_b, at_b + i * threads, of_b[i])
+    def bring_rest(x: Any, at: Any, step: Any, first: Any, channels: Any, vb: Any) -> Any:
+        """The same of the last slice of a tap that begins at this address; channels that do not exist are zeros."""
+        for i in range(count_b):
+            channel = int32(first + i * rows_b)
+            exists = channel < channels
+            value = total(load(x, at, channel if exists else int32(0), step))
+            vb[i] = value if exists else zero
+
+    @inlined
+    def put(shared: Any, at_a: Any, at_b: Any, va: Any, vb: Any) -> Any:
+        for i in range(count_a // 4):
+            st4(shared, at_a + i * second_a, va[4 * i], va[4 * i + 1], va[4 * i + 2], va[4 * i + 3])
+        for i in range(count_b):
+            st1(shared, at_b + i * threads, vb[i])
 
     @inlined
     def place(
@@ -105,7 +99,7 @@ def kernel(storage: Any, total: Any, tile: Tile, activation: int, biased: bool, 
                 i, j = int32(i + 1), j_at
         return i, j, k
 
-    @jit(threads, resident * 4 // item - (not even))  # what is not even takes more registers
+    @jit(threads, max(resident * 4 // item, 1), f"im2col {height}x{width}")
     def im2col(
         x: Any, panels: Any, bias: Any, table: Any, y: Any, x_image: Any, x_channel: Any, x_plane: Any, x_row: Any,
         x_column: Any, y_image: Any, y_channel: Any, y_plane: Any, y_row: Any, y_column: Any, channels: Any,
@@ -113,86 +107,100 @@ def kernel(storage: Any, total: Any, tile: Tile, activation: int, biased: bool, 
         i_taps: Any, j_taps: Any, k_taps: Any, planes: Any, lines: Any, plane_step: Any, line_step: Any,
         point_step: Any, depth: Any, rows: Any, line: Any,
     ) -> None:  # fmt: skip
-        s_a = cuda.shared.array(size_a, total, aligned)
-        s_b = cuda.shared.array(size_b, total, aligned)
+        shared = cuda.shared.array(size, total, aligned)
         images, places = cuda.shared.array(threads, int64), cuda.shared.array(three, int32)
         sums = cuda.local.array((_ROWS, columns), total)
         own_a, own_b = cuda.local.array(_ROWS, total), cuda.local.array(columns, total)
+        va, vb = cuda.local.array(count_a, total), cuda.local.array(count_b, total)
         for f in range(_ROWS):
             for r in range(columns):
                 sums[f, r] = zero
         t = cuda.threadIdx.x & (threads - 1)
-        tile, unit = quotient(cuda.blockIdx.x, units)
+        part, unit = quotient(cuda.blockIdx.x, units)
         group, index = quotient(unit, per_group)
-        low = tile * width
 
         # What it brings.
-        image, plane, row, column = located(min(low + t % width, outputs - 1), depth, rows, line)
-        image = address(x) + group * channels * x_channel + image * x_image
+        image, plane, row, column = located(min(part * width + t % width, outputs - 1), depth, rows, line)
         j_at, k_at = i_taps, int32(i_taps + j_taps)
         planes_at = int32(k_at + k_taps)
         # Its output's place in the input waits in shared memory for the next tap: there are no registers for it.
-        st1(images, t, image)
+        st1(images, t, address(x) + group * channels * x_channel + image * x_image)
         st1(places, t, int32(planes_at + plane * plane_step))
         st1(places, t + threads, int32(planes_at + planes + row * line_step))
         st1(places, t + 2 * threads, int32(planes_at + planes + lines + column * point_step))
-        nothing = address(panels) + slack * item
-        first = t // width  # channel of a slice
-        padded = int32((channels + DEPTH - 1) // DEPTH * DEPTH)
-        slices = int32(padded // DEPTH * (i_taps * j_taps * k_taps))
-        weights = address(panels) + (unit * slices * stage_a + t * _BROUGHT) * item
-        put_a, put_b, step = t * _BROUGHT, t, int32(rows_b * x_channel)
-        advance = int32(DEPTH * x_channel)
-        offset, left = int32(first * x_channel), int32(channels)
-        back = int32(padded * x_channel)
+        full = int32(channels // DEPTH)
+        taps = int32(i_taps * j_taps * k_taps)
+        slices = taps * ((channels + DEPTH - 1) // DEPTH)
+        own_panels = (filters + PANEL - 1) // PANEL  # of a group
+        panel = min(index * (height // PANEL) + t // of_panel, own_panels - 1)
+        next_panel = slices * slice_bytes if panel + 1 < own_panels else 0
+        weights = address(panels) + (group * own_panels + panel) * slices * slice_bytes + t % of_panel * 4 * item
+        u = t % of_panel
+        to_a = int32(u // (PANEL // 4) * height + t // of_panel * PANEL + u % (PANEL // 4) * 4)
+        to_b = int32(start_b + t)
         # What it multiplies.
-        up, across_ = t // across * 4, t % across * 4
+        up, across, turn = int32(t // lanes * 4), int32(start_b + t % lanes * 4), int32(stage)
         if slices > 0:
-            i, j, k = int32(0), j_at, k_at
-            start, moves = place(
-                table, i, j, k, images, places, t, nothing, x_plane, x_row, x_column
-            )  # fmt: skip
-            va, vb = load4(panels, weights), channels_of(x, start, offset, moves, step, left - first)
-            put(s_a, s_b, put_a, put_b, va, vb)
+            nothing = address(panels) + slack * item
+            i, j, k, tap = int32(0), j_at, k_at, int32(1)
+            start, scale = place(table, i, j, k, images, places, t, nothing, x_plane, x_row, x_column)
+            step, advance = int32(rows_b * x_channel * scale), int32(DEPTH * x_channel * scale)
+            at = moved(start, t // width, x_channel * scale)
+            n = int32(0)
+            if whole:
+                bring_weights(panels, weights, next_panel, va)
+                bring(x, at, step, vb)
+                weights += slice_bytes
+                at = moved(at, int32(1), advance)
+                n = int32(1)
+            else:
+                rest = full * slice_bytes
+                at_rest = moved(start, full * DEPTH, x_channel * scale)
+                bring_weights(panels, weights + rest, next_panel, va)
+                bring_rest(x, at_rest, x_channel * scale, t // width, channels - full * DEPTH, vb)
+            put(shared, to_a, to_b, va, vb)
             cuda.syncthreads()
-            n = int32(1)
-            while True:  # two turns, so that where a slice lies in shared memory is a constant
-                if even or n < slices:
-                    offset, left = int32(offset + advance), int32(left - DEPTH)
-                    if not even and left <= 0:
-                        i, j, k = following(i, j, k, j_at, k_at, planes_at)
-                        offset, left = int32(offset - back), channels
-                        start, moves = place(
-                            table, i, j, k, images, places, t, nothing, x_plane, x_row, x_column
-                        )  # fmt: skip
-                    weights += stage_a * item
-                    va, vb = load4(panels, weights), channels_of(x, start, offset, moves, step, left - first)
-                slice_(s_a, s_b, up, across_, sums, own_a, own_b)
-                if not even and n >= slices:
+            while True:
+                while n < full:
+                    bring_weights(panels, weights, next_panel, va)
+                    bring(x, at, step, vb)
+                    weights += slice_bytes
+                    at = moved(at, int32(1), advance)
+                    slice_(shared, shared, up, across, sums, own_a, own_b)
+                    to_a, to_b = int32(to_a + turn), int32(to_b + turn)
+                    put(shared, to_a, to_b, va, vb)
+                    cuda.syncthreads()
+                    up, across, turn = int32(up + turn), int32(across + turn), int32(-turn)
+                    n = int32(n + 1)
+                if tap == taps:
                     break
-                put(s_a, s_b, stage_a + put_a, stage_b + put_b, va, vb)
-                cuda.syncthreads()
-                n = int32(n + 1)
-                if n < slices:
-                    offset, left = int32(offset + advance), int32(left - DEPTH)
-                    if left <= 0:
-                        i, j, k = following(i, j, k, j_at, k_at, planes_at)
-                        offset, left = int32(offset - back), channels
-                        start, moves = place(
-                            table, i, j, k, images, places, t, nothing, x_plane, x_row, x_column
-                        )  # fmt: skip
-                    weights += stage_a * item
-                    va, vb = load4(panels, weights), channels_of(x, start, offset, moves, step, left - first)
-                slice_(s_a, s_b, stage_a + up, stage_b + across_, sums, own_a, own_b)
-                if n >= slices:
-                    break
-                put(s_a, s_b, put_a, put_b, va, vb)
-                cuda.syncthreads()
-                n = int32(n + 1)
-        top = index * height + up
+                tap = int32(tap + 1)
+                i, j, k = following(i, j, k, j_at, k_at, planes_at)
+                t = thread_x() & (threads - 1)
+                nothing = address(panels) + slack * item
+                start, scale = place(table, i, j, k, images, places, t, nothing, x_plane, x_row, x_column)
+                step, advance = int32(rows_b * x_channel * scale), int32(DEPTH * x_channel * scale)
+                at = moved(start, t // width, x_channel * scale)
+                n = int32(0)
+                if not whole:
+                    weights += slice_bytes
+                    at_rest = moved(start, full * DEPTH, x_channel * scale)
+                    bring_weights(panels, weights + full * slice_bytes, next_panel, va)
+                    bring_rest(x, at_rest, x_channel * scale, t // width, channels - full * DEPTH, vb)
+                    slice_(shared, shared, up, across, sums, own_a, own_b)
+                    to_a, to_b = int32(to_a + turn), int32(to_b + turn)
+                    put(shared, to_a, to_b, va, vb)
+                    cuda.syncthreads()
+                    up, across, turn = int32(up + turn), int32(across + turn), int32(-turn)
+            slice_(shared, shared, up, across, sums, own_a, own_b)
+        # Where it is, anew: kept for this, it would take registers from the loop.
+        t = thread_x() & (threads - 1)
+        part, unit = quotient(block_x(), units)
+        group, index = quotient(unit, per_group)
+        top, left = index * height + t // lanes * 4, part * width + t % lanes * 4
         for g in range(groups):
             for r in range(4):
-                output = low + g * half_columns + across_ + r
+                output = left + g * half_columns + r
                 if output < outputs:
                     image, plane, row, column = located(output, depth, rows, line)
                     target = address(y) + image * y_image + plane * y_plane + row * y_row + column * y_column
@@ -210,17 +218,18 @@ def kernel(storage: Any, total: Any, tile: Tile, activation: int, biased: bool, 
 
 def im2col(
     x: Any, panels: Any, bias: Any, taps: Any, extent: Any, activation: int, zero: Any, y: Any, stream: Any = 0,
-    *, tile: Tile = SMALL,
+    *, tile: Tile | None = None, sms: int = SMS,
 ) -> None:  # fmt: skip
     """A convolution by implicit GEMM, with no workspace.
 
     x, y: Tensors of device arrays (cuda.tensor); y's origin and strides are those of the outputs that the tables
-    describe. panels: the weights from cuda.weights.pack, in blocks of tile.height filters and DEPTH channels. bias: a
+    describe. panels: the weights from cuda.weights.pack, in blocks of PANEL filters and DEPTH channels. bias: a
     device array of one storage element a channel of y, or empty. taps: Tables (cuda.geometry). activation: its code
-    (cpu.epilogue). zero: of the accumulators' type: float32, for float16 too, or float64, which takes SMALL tiles.
-    tile: the one that the panels are made for (`tile_for`).
+    (cpu.epilogue). zero: of the accumulators' type: float32, for float16 too, or float64. tile: by default the one
+    for a device of so many SMs; none changes the result.
     """
     outputs = extent.images * taps.outputs
+    tile = tile or tile_for(outputs, extent.filters, zero.itemsize, sms, extent.groups)
     per_group = blocks(extent.filters, tile.height)
     units = extent.groups * per_group
     if outputs == 0 or units == 0:
@@ -233,6 +242,6 @@ def im2col(
         x.data, panels, bias, taps.table, y.data,
         *(np.int64(n) for n in (*x[1:], *y[1:])), *(np.int32(n) for n in numbers), *taps.numbers,
     )  # fmt: skip
-    even = extent.channels % (2 * DEPTH) == 0
+    whole = extent.channels % DEPTH == 0
     grid = -(-outputs // tile.width) * units
-    launch(kernel(storage, total, tile, activation, with_bias(bias), even), grid, tile.threads, arguments, stream)
+    launch(kernel(storage, total, tile, activation, with_bias(bias), whole), grid, tile.threads, arguments, stream)

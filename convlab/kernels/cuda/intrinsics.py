@@ -118,6 +118,26 @@ cp_async_wait0 = _order("cp.async.wait_group 0;", "Wait until no group of this t
 cp_async_wait1 = _order("cp.async.wait_group 1;", "Wait until but the last group of this thread's copies have landed.")
 
 
+def _register(name: str, purpose: str) -> Any:
+    """A special register."""
+
+    def typed(typing: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return _assembly(builder, _WORD, f"mov.u32 $0, %{name};", "=r", [], True)
+
+        return types.uint32(), generate
+
+    typed.__doc__ = purpose
+    return intrinsic(typed)
+
+
+# cuda.threadIdx and cuda.blockIdx, read where they are called: what the end of a kernel computes from them anew is kept
+# in no register through its loop.
+thread_x = _register("tid.x", "cuda.threadIdx.x, read again.")
+block_x = _register("ctaid.x", "cuda.blockIdx.x, read again.")
+block_z = _register("ctaid.z", "cuda.blockIdx.z, read again.")
+
+
 @intrinsic
 def float_bits(typing: Any, value: Any) -> Any:
     """The bits of a float32, as a uint32."""
