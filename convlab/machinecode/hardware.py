@@ -16,9 +16,8 @@ class Multiprocessor:
 
     shared, block_shared: bytes of shared memory of an SM and the most of one block. fp32, fp64: multiply-adds a clock.
     tensor_fp16, tensor_tf32: of the tensor cores, dense, summed in float32 (0: they have none); from the peaks that
-    NVIDIA prints of the GPUs below. From sm_90 on it takes instructions of several warps to reach them: mma.sync
-    reaches 62 % on sm_90 (Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via
-    Microbenchmarking", 2024, section V).
+    NVIDIA prints of the GPUs below. On sm_90 it takes wgmma, the instruction of four warps, to reach them; mma.sync
+    falls short of them.
     """
 
     warps: int

@@ -20,10 +20,9 @@ _patching = threading.RLock()
 def jit(threads: int, blocks: int = 1, name: str = "") -> Callable[[Callable[..., Any]], Any]:
     """A kernel whose blocks have `threads` threads, and of which an SM shall hold `blocks` blocks at least.
 
-    name: what profilers and reports call it, if that is not the function's name.
-
     That bounds the registers of a thread: 65536 / (threads · blocks). It is compiled at its first launch for the types
-    of its arguments; a multiply and an add fuse, nothing else of IEEE arithmetic is given up.
+    of its arguments; a multiply and an add fuse, nothing else of IEEE arithmetic is given up. name: what profilers and
+    reports call it, if that is not the function's name.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:

@@ -51,18 +51,13 @@ FINE = Tile(64, 64, 4, 4)  # half the sums a thread: more warps of a product tha
 
 
 @functools.cache
-def multiplied(tile: Tile, pitch: int, pitch_b: int = 0) -> Any:
-    """The device function that adds a slice's products to a thread's sums.
-
-    pitch: elements of a row of A, which is a slice's depth by the tile's height in shared memory. pitch_b: of a row
-    of B, by default the tile's width.
-    """
-    columns, width, groups, pitch_b = tile.columns, tile.width, tile.columns // 4, pitch_b or tile.width
-    half_rows, half_columns = tile.height // 2, width // 2
+def one_step(tile: Tile) -> Any:
+    """The device function that adds the products of a column of A and a row of B to a thread's sums."""
+    columns, groups = tile.columns, tile.columns // 4
+    half_rows, half_columns = tile.height // 2, tile.width // 2
 
     @inlined
     def step(s_a: Any, s_b: Any, at_a: Any, at_b: Any, total: Any, a: Any, b: Any) -> Any:
-        """One of the slice's products of a column of A and a row of B."""
         for h in range(2):
             v = ld4(s_a, at_a + h * half_rows)
             for i in range(4):
@@ -75,16 +70,28 @@ def multiplied(tile: Tile, pitch: int, pitch_b: int = 0) -> Any:
             for j in range(columns):
                 total[i, j] += a[i] * b[j]
 
+    return step
+
+
+@functools.cache
+def multiplied(tile: Tile, pitch: int, pitch_b: int = 0) -> Any:
+    """The device function that adds a slice's products.
+
+    pitch: elements of a row of A, which is a slice's depth by the tile's height in shared memory. pitch_b: of a row
+    of B, by default the tile's width.
+    """
+    one, pitch_b = one_step(tile), pitch_b or tile.width
+
     @inlined
     def slice_(s_a: Any, s_b: Any, at_a: Any, at_b: Any, total: Any, a: Any, b: Any) -> Any:
-        step(s_a, s_b, at_a, at_b, total, a, b)  # a loop would stay one
-        step(s_a, s_b, at_a + pitch, at_b + pitch_b, total, a, b)
-        step(s_a, s_b, at_a + 2 * pitch, at_b + 2 * pitch_b, total, a, b)
-        step(s_a, s_b, at_a + 3 * pitch, at_b + 3 * pitch_b, total, a, b)
-        step(s_a, s_b, at_a + 4 * pitch, at_b + 4 * pitch_b, total, a, b)
-        step(s_a, s_b, at_a + 5 * pitch, at_b + 5 * pitch_b, total, a, b)
-        step(s_a, s_b, at_a + 6 * pitch, at_b + 6 * pitch_b, total, a, b)
-        step(s_a, s_b, at_a + 7 * pitch, at_b + 7 * pitch_b, total, a, b)
+        one(s_a, s_b, at_a, at_b, total, a, b)  # a loop would stay one
+        one(s_a, s_b, at_a + pitch, at_b + pitch_b, total, a, b)
+        one(s_a, s_b, at_a + 2 * pitch, at_b + 2 * pitch_b, total, a, b)
+        one(s_a, s_b, at_a + 3 * pitch, at_b + 3 * pitch_b, total, a, b)
+        one(s_a, s_b, at_a + 4 * pitch, at_b + 4 * pitch_b, total, a, b)
+        one(s_a, s_b, at_a + 5 * pitch, at_b + 5 * pitch_b, total, a, b)
+        one(s_a, s_b, at_a + 6 * pitch, at_b + 6 * pitch_b, total, a, b)
+        one(s_a, s_b, at_a + 7 * pitch, at_b + 7 * pitch_b, total, a, b)
 
     return slice_
 

@@ -1,5 +1,6 @@
 """The tables of kernels.taps in device memory: one array, so that a launch has few arguments."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +9,8 @@ from numba import int32
 
 from ..taps import Taps
 from .compile import inlined
-from .memory import address, load, moved, quotient
+from .intrinsics import ld1
+from .memory import address, load, moved, quotient, scale_of
 
 
 class Tables(NamedTuple):
@@ -74,3 +76,27 @@ def line_of(table: Any, image: Any, plane_at: Any, line_at: Any, plane_stride: A
 def entry(table: Any, index: Any) -> Any:
     """A number of the table."""
     return load(table, address(table), index, 4)
+
+
+@functools.cache
+def looked_up(threads: int) -> Any:
+    """The device function that gives, for a thread of a block, (address of what its output reads at a tap, 1), or that
+    of a zero and 0.
+
+    i, j, k: places of the tap in the table. Where the output is waits in shared memory: images, and in `places` those
+    of its plane, row and column in the table, `threads` apart.
+    """
+
+    @inlined
+    def place(
+        table: Any, i: Any, j: Any, k: Any, images: Any, places: Any, t: Any, nothing: Any,
+        x_plane: Any, x_row: Any, x_column: Any,
+    ) -> Any:  # fmt: skip
+        image, plane_at = ld1(images, t), ld1(places, t) + entry(table, i)
+        line_at = ld1(places, t + threads) + entry(table, j)
+        point_at = ld1(places, t + 2 * threads) + entry(table, k)
+        line, point = line_of(table, image, plane_at, line_at, x_plane, x_row), entry(table, point_at)
+        inside = point >= 0 and line != 0
+        return moved(line, point, x_column) if inside else nothing, scale_of(inside)
+
+    return place

@@ -17,9 +17,9 @@ from .block_tiles import SMS, tile_for
 from .compile import inlined, jit, launch
 from .epilogue import activated, with_bias
 from .gemm import DEPTH, Tile, multiplied
-from .geometry import entry, line_of, located
+from .geometry import located, looked_up
 from .intrinsics import block_x, ld1, st1, st4, thread_x
-from .memory import address, load, load4, moved, quotient, scale_of, store
+from .memory import address, load, load4, moved, quotient, store
 from .weights import SLACK, blocks
 
 _ROWS = 8  # of a thread
@@ -45,7 +45,7 @@ def kernel(storage: Any, total: Any, tile: Tile, activation: int, biased: bool, 
     second_a = PANEL if threads >= of_panel else threads // (PANEL // 4) * height  # where a thread's second four go
     count_a, count_b = DEPTH * height // threads, DEPTH * width // threads  # what a thread brings of a slice
     rows_b = threads // width  # channels that all threads bring at once
-    slice_ = multiplied(tile, height)
+    slice_, place = multiplied(tile, height), looked_up(threads)
 
     @inlined
     def bring_weights(panels: Any, at: Any, next_panel: Any, va: Any) -> Any:
@@ -75,19 +75,6 @@ def kernel(storage: Any, total: Any, tile: Tile, activation: int, biased: bool, 
             st4(shared, at_a + i * second_a, va[4 * i], va[4 * i + 1], va[4 * i + 2], va[4 * i + 3])
         for i in range(count_b):
             st1(shared, at_b + i * threads, vb[i])
-
-    @inlined
-    def place(
-        table: Any, i: Any, j: Any, k: Any, images: Any, places: Any, t: Any, nothing: Any,
-        x_plane: Any, x_row: Any, x_column: Any,
-    ) -> Any:  # fmt: skip
-        """(address of what an output reads at a tap, 1, or that of a zero, 0); i, j, k: places in the table."""
-        image, plane_at = ld1(images, t), ld1(places, t) + entry(table, i)
-        line_at = ld1(places, t + threads) + entry(table, j)
-        point_at = ld1(places, t + 2 * threads) + entry(table, k)
-        line, point = line_of(table, image, plane_at, line_at, x_plane, x_row), entry(table, point_at)
-        inside = point >= 0 and line != 0
-        return moved(line, point, x_column) if inside else nothing, scale_of(inside)
 
     @inlined
     def following(i: Any, j: Any, k: Any, j_at: Any, k_at: Any, planes_at: Any) -> Any:

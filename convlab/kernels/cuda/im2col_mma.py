@@ -18,7 +18,7 @@ from numba.types import float16
 
 from .compile import inlined, jit, launch
 from .epilogue import activated, with_bias
-from .geometry import entry, line_of, located
+from .geometry import located, looked_up
 from .intrinsics import (
     bits_float,
     cp_async_commit,
@@ -29,7 +29,7 @@ from .intrinsics import (
     st4,
     to_tf32,
 )
-from .memory import address, copy16, load, moved, quotient, scale_of, store, words4
+from .memory import address, copy16, load, moved, quotient, store, words4
 from .mma import LARGE, PITCH, ROUND, SMALL, THREADS, WIDTH, left_behind, multiplied, placed
 from .rows import CHUNK, SLACK, WORDS, channels_of, swizzled
 from .weights import blocks
@@ -94,7 +94,7 @@ def kernel(storage: Any, height: int, activation: int, biased: bool, reads: int)
     shared_words, three = 2 * stage, 3 * WIDTH
     copies = stage_a // CHUNK // THREADS  # of weights, by a thread
     close, width_bits = (_SECTOR // item).bit_length() - 1, WIDTH.bit_length() - 1
-    multiply, leave = multiplied(storage, height), left_behind(height)
+    multiply, leave, place = multiplied(storage, height), left_behind(height), looked_up(THREADS)
     held, kind, bring, word = brought(storage, reads)
     advance = _ROW_BYTES if reads == TOGETHER else depth  # steps from a slice to the next
 
@@ -111,19 +111,6 @@ def kernel(storage: Any, height: int, activation: int, biased: bool, reads: int)
         for c in range(WORDS // CHUNK):
             i = c * CHUNK
             st4(shared, at + (swizzle ^ i), word(own, i), word(own, i + 1), word(own, i + 2), word(own, i + 3))
-
-    @inlined
-    def place(
-        table: Any, i: Any, j: Any, k: Any, images: Any, places: Any, t: Any, nothing: Any,
-        x_plane: Any, x_row: Any, x_column: Any,
-    ) -> Any:  # fmt: skip
-        """(address of what an output reads at a tap, 1, or that of a zero, 0); i, j, k: places in the table."""
-        image, plane_at = ld1(images, t), ld1(places, t) + entry(table, i)
-        line_at = ld1(places, t + THREADS) + entry(table, j)
-        point_at = ld1(places, t + 2 * THREADS) + entry(table, k)
-        line, point = line_of(table, image, plane_at, line_at, x_plane, x_row), entry(table, point_at)
-        inside = point >= 0 and line != 0
-        return moved(line, point, x_column) if inside else nothing, scale_of(inside)
 
     @jit(THREADS, _BLOCKS[height])
     def im2col_mma(

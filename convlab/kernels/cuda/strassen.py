@@ -15,7 +15,7 @@ import numpy as np
 from numba import cuda, float32
 
 from .compile import inlined, jit, launch
-from .gemm import DEPTH, LARGE, SMALL, Tile, gemm, is_aligned
+from .gemm import DEPTH, LARGE, SMALL, Tile, gemm, is_aligned, one_step
 from .intrinsics import ld1, ld4, st1, st4
 from .memory import address
 from .schedule import INTO, LINE, OPERAND, TARGET, Factors, Schedule, Sums
@@ -30,29 +30,14 @@ ALIGNED, UNALIGNED = LARGE, Tile(64, 64, 4, 4)
 @functools.cache
 def halves(tile: Tile, pitch: int) -> Any:
     """gemm.multiplied in two: the device functions that add the first and the second half of a slice's products."""
-    columns, width, groups = tile.columns, tile.width, tile.columns // 4
-    half_rows, half_columns = tile.height // 2, width // 2
-
-    @inlined
-    def step(s_a: Any, s_b: Any, at_a: Any, at_b: Any, total: Any, a: Any, b: Any) -> Any:
-        for h in range(2):
-            v = ld4(s_a, at_a + h * half_rows)
-            for i in range(4):
-                a[h * 4 + i] = v[i]
-        for h in range(groups):
-            v = ld4(s_b, at_b + h * half_columns)
-            for i in range(4):
-                b[h * 4 + i] = v[i]
-        for i in range(_ROWS):
-            for j in range(columns):
-                total[i, j] += a[i] * b[j]
+    one, width = one_step(tile), tile.width
 
     @inlined
     def first(s_a: Any, s_b: Any, at_a: Any, at_b: Any, total: Any, a: Any, b: Any) -> Any:
-        step(s_a, s_b, at_a, at_b, total, a, b)  # a loop would stay one
-        step(s_a, s_b, at_a + pitch, at_b + width, total, a, b)
-        step(s_a, s_b, at_a + 2 * pitch, at_b + 2 * width, total, a, b)
-        step(s_a, s_b, at_a + 3 * pitch, at_b + 3 * width, total, a, b)
+        one(s_a, s_b, at_a, at_b, total, a, b)  # a loop would stay one
+        one(s_a, s_b, at_a + pitch, at_b + width, total, a, b)
+        one(s_a, s_b, at_a + 2 * pitch, at_b + 2 * width, total, a, b)
+        one(s_a, s_b, at_a + 3 * pitch, at_b + 3 * width, total, a, b)
 
     @inlined
     def second(s_a: Any, s_b: Any, at_a: Any, at_b: Any, total: Any, a: Any, b: Any) -> Any:

@@ -87,7 +87,7 @@ def shared_kernel(tiles: Tiles, of_filters: bool, channels_last: bool) -> Any:
     pair = transform(passes.across[2])
     alone, together = 2 * len(passes.across[0].outputs), len(passes.across[2].outputs)
 
-    @jit(threads, 512 // threads)
+    @jit(threads, 512 // threads, "tile_inputs")
     def shared_tile_inputs(
         x: Any, table: Any, v: Any, x_image: Any, x_channel: Any, x_row: Any, x_column: Any, lines_at: Any,
         points_at: Any, height: Any, width: Any, grid_rows: Any, grid_columns: Any, first: Any, total: Any,

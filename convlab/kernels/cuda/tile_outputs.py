@@ -147,7 +147,7 @@ def shared_kernel(tiles: Tiles, storage: Any, code: int, biased: bool, channels_
     sharing = items if channels_last else threads // WARP
     write = _writer(tiles, lanes, sharing, storage, code, biased, channels_last)
 
-    @jit(threads, 512 // threads)
+    @jit(threads, 512 // threads, "tile_outputs")
     def shared_tile_outputs(
         m: Any, bias: Any, y: Any, y_image: Any, y_channel: Any, y_row: Any, y_column: Any, height: Any, width: Any,
         grid_rows: Any, grid_columns: Any, first: Any, total: Any, neighbours: Any, units: Any,
