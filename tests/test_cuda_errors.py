@@ -33,7 +33,7 @@ class StandIn:
     def get_current_device(self):
         if self.error:
             raise self.error
-        return SimpleNamespace(compute_capability=self.capability, name=b"Stand-In 1")
+        return SimpleNamespace(compute_capability=self.capability, name=b"Stand-In 1", MULTIPROCESSOR_COUNT=7)
 
     def device_array(self, shape, dtype):
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
@@ -105,6 +105,10 @@ def test_no_device(numba_cuda):
 def test_old_device(numba_cuda):
     numba_cuda(StandIn((6, 1)))
     assert refusal() == "backend='cuda': the Stand-In 1 has compute capability 6.1; the kernels need 7.5"
+
+
+def test_multiprocessors(numba_cuda):
+    assert real.Cuda(numba_cuda(StandIn()), (9, 0)).device.sms == 7
 
 
 def test_out_of_memory(numba_cuda):

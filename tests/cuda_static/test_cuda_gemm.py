@@ -109,6 +109,15 @@ def test_batches_that_are_not_the_same_are_refused(device):
         gemm(*(device.empty((n, 8, 8), np.float32) for n in (2, 3, 2)))
 
 
+@pytest.mark.parametrize("of_a", [True, False])
+def test_infinity_is_not_multiplied_by_what_fills_up_a_slice(device, of_a):
+    a, b = np.ones((3, 9), np.float32), np.ones((9, 5), np.float32)
+    (a[:, -1] if of_a else b[-1])[:] = np.inf
+    c = device.empty((3, 5), np.float32)
+    gemm(device.array(a), device.array(b), c, FINE)
+    assert (c.copy_to_host() == np.inf).all()
+
+
 def test_no_depth_is_zero(device):
     c = device.empty((5, 6), np.float32)
     gemm(device.empty((5, 0), np.float32), device.empty((0, 6), np.float32), c)

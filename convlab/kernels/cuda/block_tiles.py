@@ -12,9 +12,8 @@ _PARTITIONS = 4  # of an SM
 # Instructions of a thread beside products and their loads: to bring an element of the next slice, its address, load and
 # store; for each slice, barrier, counter and places (as in the machine code).
 _BRINGS, _TURN = 3, 16
-# Half a warp's worth of clocks, of what a partition has resident, is latency that nothing hides: assumed.
+# Latency that nothing hides, in parts of what one of a partition's resident warps takes for a slice: assumed.
 _EXPOSED = 0.5
-
 
 # By bytes of a sum, the largest first; sums of float64 leave registers for half as many a thread.
 TILES = {4: (LARGE, WIDE, TALL, FINE), 8: (FINE,)}
@@ -33,9 +32,7 @@ def clocks(tile: Tile, columns: int, rows: int, count: int, sms: int) -> float:
 
 
 def tile_for(columns: int, rows: int, item: int, sms: int = SMS, count: int = 1) -> Tile:
-    """The tile for `count` products of so many columns (outputs) and rows (filters), `item` bytes a sum.
-
-    sms: the device's multiprocessors.
+    """The tile for `count` products of so many columns (outputs) and rows (filters), `item` bytes a sum, on `sms` SMs.
 
     It changes no bit of the result: all tiles make a sum in the same order.
     """
