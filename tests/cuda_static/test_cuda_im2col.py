@@ -21,6 +21,12 @@ def check(device, problem, tile=FINE, seed=1):
     assert_solves(problem, convolve(device, launcher, PANEL, DEPTH, problem, arrays), arrays)
 
 
+@functools.cache
+def machine_code(dtype, tile, whole, capability):
+    storage, total = numbers(dtype)
+    return compiled(kernel(storage, total, tile, 0, True, whole), arguments(storage, total), capability, tile.threads)
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward_data"])
 @pytest.mark.parametrize("kind", GEOMETRIES)
 def test_geometries(device, kind, direction):
@@ -44,8 +50,9 @@ def test_dtypes(device, dtype, kind, direction):
     check(device, of(kind, direction=direction, dtype=dtype, has_bias=True))
 
 
-@TILES
-@pytest.mark.parametrize("channels", [3, 16, 19])
+@pytest.mark.parametrize(
+    ("tile", "channels"), [(LARGE, 3), (LARGE, 16), (LARGE, 19), (WIDE, 16), (WIDE, 19), (TALL, 16), (FINE, 16)]
+)
 def test_channels(device, tile, channels):
     """A part of a slice, whole ones, both: six taps."""
     check(device, problem((2, channels, 5, 9), (5, channels, 2, 3), padding=1), tile)
@@ -98,21 +105,18 @@ def test_padding_multiplies_and_what_fills_up_does_not(device):
         ((8, 0), "float32", LARGE, True, 0.88, 16),
         ((9, 0), "float32", LARGE, True, 0.88, 16),
         ((8, 0), "float32", LARGE, False, 0.82, 16),
-        ((9, 0), "float32", LARGE, False, 0.82, 16),
         ((9, 0), "float32", TALL, True, 0.88, 12),
         ((8, 0), "float32", WIDE, True, 0.87, 12),
+        ((9, 0), "float32", WIDE, True, 0.87, 12),
         ((9, 0), "float32", WIDE, False, 0.81, 12),
         ((8, 0), "float32", FINE, True, 0.82, 16),
         ((9, 0), "float32", FINE, False, 0.72, 16),
-        ((8, 0), "float16", WIDE, True, 0.85, 12),
         ((9, 0), "float16", LARGE, False, 0.81, 16),
     ],
 )
 def test_machine_code(capability, dtype, tile, whole, share, warps):
     """Where slices are not whole, the loop that is looked at goes through taps too, and each begins with a part."""
-    storage, total = numbers(dtype)
-    code = compiled(kernel(storage, total, tile, 0, True, whole), arguments(storage, total), capability, tile.threads)
-    assert code.misses(ffma=share, warps=warps) == []
+    assert machine_code(dtype, tile, whole, capability).misses(ffma=share, warps=warps) == []
 
 
 def test_activations_do_not_spill():
@@ -123,9 +127,7 @@ def test_activations_do_not_spill():
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_machine_code_of_float64(whole):
-    storage, total = numbers("float64")
-    code = compiled(kernel(storage, total, FINE, 0, True, whole), arguments(storage, total), (8, 0), FINE.threads)
-    assert code.misses(double=True, warps=12) == []
+    assert machine_code("float64", FINE, whole, (8, 0)).misses(double=True, warps=12) == []
 
 
 def loop_traffic(counters, space, opcodes):
@@ -163,14 +165,12 @@ def test_modelled_share_of_the_peak(device, name):
     are those that the emulator counts for a slice of one block, scaled to all. The first layer, three channels, reaches
     three eighths of this at most."""
     gpu, images, slices = GPUS[name], 32, 8
-    storage, total = numbers("float32")
-    types = arguments(storage, total)
 
     @functools.cache
     def of(tile):
         check(device, problem((1, slices * DEPTH, 8, 16), (tile.height, slices * DEPTH, 1, 1)), tile)
         counters = device.launches[-1]
-        code = compiled(kernel(storage, total, tile, 0, True, True), types, gpu.capability, tile.threads)
+        code = machine_code("float32", tile, True, gpu.capability)
         return counters.shared.transactions / counters.blocks / slices, code.hot
 
     for channels, filters, size in VGG:
@@ -180,4 +180,4 @@ def test_modelled_share_of_the_peak(device, name):
         blocks = -(-outputs // tile.width) * -(-filters // tile.height)
         moved = 4 * (outputs * (channels + filters) + filters * depth)
         flops, wavefronts = 2 * outputs * filters * depth, of_slice * blocks * depth / DEPTH
-        assert modelled(gpu, hot, flops, wavefronts, moved, blocks).peak_fraction > 0.75
+        assert modelled(gpu, hot, flops, wavefronts, moved, blocks).peak_fraction > 0.85
