@@ -141,7 +141,7 @@ def test_refusals():
         ({"stride": 2}, "the stride is"),
         ({"dilation": 2}, "the dilation is"),
         ({"dtype": "float64"}, "float32 and float16"),
-        ({"direction": "backward_weights"}, "direct does"),
+        ({"direction": "backward_weights"}, "im2col does"),
     ):
         assert words in candidate(problem((1, 2, 9, 9), (2, 2, 3, 3), **options)).reason
     for x, w in (((1, 2, 9), (2, 2, 3)), ((1, 2, 9, 9), (2, 2, 5, 3)), ((1, 2, 9, 9, 9), (2, 2, 3, 3, 3))):
