@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 from .. import fourier
 from . import simd
-from .transform import line, run, through
+from .unrolled import line, run, through
 
 
 def _each(builder: Any, tiles: Any, n: Any, body: Any) -> None:

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.pythonapi import NativeValue
 from numba.extending import intrinsic, models, register_model, typeof_impl, unbox
 
 from ..compile import jit
-from ..transforms import Matrices, Matrix, Program, straight_line, toom_cook
+from ..transforms import Matrices, Matrix, straight_line, toom_cook
 from . import simd, tile_transform
+from .unrolled import line, through
 
 # What `apply` computes: Bᵀ of inputs, G of filters, Aᵀ of products; for the gradient of the filters A of the outputs'
 # gradients and Gᵀ of products.
@@ -135,47 +135,6 @@ def _matrix(matrices: Matrices, which: int) -> Matrix:
     if which in (FILTER, FILTER_GRADIENT):
         return matrices.g if which == FILTER else tuple(zip(*matrices.g, strict=True))
     return matrices.at if which == OUTPUT else tuple(zip(*matrices.at, strict=True))
-
-
-def line(builder: Any, first: Any, step: Any, count: int) -> list[Any]:
-    """Addresses first, first + step, …"""
-    return [builder.add(first, builder.mul(step, simd.I64(i))) for i in range(count)]
-
-
-def through(builder: Any, program: Program, sources: list[Any], targets: list[Any], zero: Any) -> None:
-    """Load vectors from addresses, run the program on them, and store its outputs."""
-    values = [simd.load(builder, address, zero, zero, simd.lanes_of(zero)) for address in sources]
-    for address, value in zip(targets, run(builder, program, values), strict=True):
-        simd.store(builder, value, address, zero, zero)
-
-
-def run(builder: Any, program: Program, inputs: list[Any]) -> list[Any]:
-    """The program on LLVM vectors (or scalars): its outputs."""
-    values = list(inputs)
-    kind = values[0].type
-
-    def constant(number: Any) -> Any:
-        element = getattr(kind, "element", kind)
-        scalar = ir.Constant(element, float(number))
-        return ir.Constant(kind, [scalar] * kind.count) if isinstance(kind, ir.VectorType) else scalar
-
-    for terms in program.steps:
-        # A term that needs no multiplication begins; each of the others is then one instruction.
-        first, *rest = sorted(terms, key=lambda term: (term.coefficient != 1, abs(term.coefficient) != 1))
-        total = values[first.value]
-        if first.coefficient == -1:
-            total = builder.fsub(constant(0), total)
-        elif first.coefficient != 1:
-            total = builder.fmul(total, constant(first.coefficient))
-        for coefficient, value in rest:
-            if coefficient == 1:
-                total = builder.fadd(total, values[value])
-            elif coefficient == -1:
-                total = builder.fsub(total, values[value])
-            else:
-                total = simd.multiply_add(builder, values[value], constant(coefficient), total)
-        values.append(total)
-    return [constant(0) if i < 0 else values[i] for i in program.outputs]
 
 
 @jit
