@@ -10,7 +10,7 @@ from .tiled_gradient import TiledGradient
 
 
 class FftTiledGradient(TiledGradient):
-    """Mathieu, Henaff and LeCun 2014, section 2.2 ("accGradParameters"): spectra of the inputs times those of the
+    """Mathieu, Henaff and LeCun 2014: spectra of the inputs times those of the
     outputs' gradients, which are summed before they are transformed back.
 
     Its error is within the bound of accuracy="normwise". A NaN or an infinity spreads over all weights of its channels.

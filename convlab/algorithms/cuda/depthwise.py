@@ -23,7 +23,7 @@ class Depthwise(Algorithm):
 
     def why_not(self, problem: ConvProblem) -> str | None:
         if problem.direction == "backward_weights":
-            return "it computes images; the gradient of the weights is what direct does"
+            return "it computes images; the gradient of the weights is what im2col does"
         if problem.dtype.name not in DTYPES:
             return f"its kernels compute {', '.join(DTYPES)}, not {problem.dtype}"
         if problem.in_channels != problem.groups:

@@ -4,7 +4,7 @@ A lane stands for a position of the padded row, an input or a zero, and holds wh
 other: all that the outputs of its column read in this one. What they read in others, other lanes hold, and shuffles
 bring it, and the weights, which are a warp's in common. Of an image only what surrounds a tile is read more than once,
 and padding is looked up once a column and row. Narrow images lie next to each other in a warp.
-Lu, Zhang and Wang, "Optimizing GPU Memory Transactions for Convolution Operations", CLUSTER 2020, section III, whose
+Lu, Zhang and Wang, "Optimizing GPU Memory Transactions for Convolution Operations", CLUSTER 2020, whose
 column reuse and row reuse these are.
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import cuda, int32
 
-from .compile import jit, launch
+from .compile import inlined, jit, launch
 from .geometry import entry
 from .intrinsics import st1
 from .memory import quotient
@@ -23,6 +23,24 @@ _THREADS = 256
 def size(taps: int, outputs: int) -> int:
     """Entries of a table: int32."""
     return (taps + 1) * outputs
+
+
+@functools.cache
+def pairs_of(last: bool) -> Any:
+    """The device function that gives (channel, tap) of a pair of them; last: of channels that lie together in memory.
+
+    What lies together there is counted first.
+    """
+
+    @inlined
+    def parted(pair: Any, channels: Any, taps: Any) -> Any:
+        if last:
+            tap, channel = quotient(pair, channels)
+        else:
+            channel, tap = quotient(pair, taps)
+        return channel, tap
+
+    return parted
 
 
 @functools.cache

@@ -4,7 +4,7 @@ Products of one launch write different blocks of c, so nothing races, and sum eq
 so one kernel does for them: Strassen's seven are four launches. Where the scheme is applied twice, sums of the outer
 one are written to memory, sums of the inner one are made as they are loaded: four terms each time that an element is
 loaded would be more than the L2 cache of a device delivers. Huang, Yu and van de Geijn, "Strassen's Algorithm Reloaded
-on GPUs", ACM TOMS 46, 2020, section 4, has the kernel, and the workspace for two levels.
+on GPUs", ACM TOMS 46, 2020, has the kernel, and the workspace for two levels.
 """
 
 import functools

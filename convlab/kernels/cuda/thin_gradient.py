@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from numba import cuda, int32
 
-from .compile import inlined, jit
+from .compile import jit
 from .geometry import entry
 from .gradient import over_warp
 from .memory import address, chosen, load, moved, quotient, store
+from .offsets import pairs_of
 
 _WARP, _WARPS = 32, 4
 _THREADS = _WARP * _WARPS
@@ -54,14 +55,7 @@ def kernel(storage: Any, total: Any, written: Any, tile: Thin, last: bool) -> An
     zero, bytes_, sums_of = total(0), storage.bitwidth // 8, height * width
     resident = (6 if sums_of <= 16 else 3) if total.bitwidth == 32 else (4 if sums_of <= 8 else 2)
 
-    @inlined
-    def parted(pair: Any, channels: Any, taps: Any) -> Any:
-        """(channel, tap) of a pair: what lies together in memory is counted first."""
-        if last:
-            tap, channel = quotient(pair, channels)
-        else:
-            channel, tap = quotient(pair, taps)
-        return channel, tap
+    parted = pairs_of(last)
 
     @jit(_THREADS, resident)
     def thin_gradient(

@@ -21,7 +21,7 @@ from .gemm import DEPTH, Tile, multiplied
 from .geometry import entry
 from .intrinsics import st1
 from .memory import address, chosen, load, moved, quotient, store
-from .offsets import offsets
+from .offsets import offsets, pairs_of
 from .partial_sums import added, parts_of
 from .splits import filled, split
 from .thin_gradient import LEAST, Thin, thin
@@ -86,14 +86,7 @@ def kernel(storage: Any, total: Any, written: Any, tile: Tile, last: bool) -> An
     looked = each_b + 1  # offsets that it looks up: of its rows of B, and of its output
     slice_ = multiplied(tile, pitch_a, pitch_b)
 
-    @inlined
-    def parted(pair: Any, channels: Any, taps: Any) -> Any:
-        """(channel, tap) of a pair: what lies together in memory is counted first."""
-        if last:
-            tap, channel = quotient(pair, channels)
-        else:
-            channel, tap = quotient(pair, taps)
-        return channel, tap
+    parted = pairs_of(last)
 
     @inlined
     def looked_up(found: Any, lines: Any, inside: Any, places: Any) -> Any:

@@ -9,7 +9,7 @@ is multiplied the other is filled. At the end the sums, whose points are spread 
 in four rounds to be transformed back. Where outputs are few, several blocks share the channels (partial_sums).
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, for the algorithm; Yan, Wang and Chu,
-"Optimizing Batched Winograd Convolution on GPUs", PPoPP 2020, section 4, for the shape of the block.
+"Optimizing Batched Winograd Convolution on GPUs", PPoPP 2020, for the shape of the block.
 """
 
 import functools
